@@ -1,0 +1,83 @@
+// The store port: what the shard needs of a disk, and nothing more. Implementations: lmdb (embedded default), memory (tests, simulation).
+//
+// One shard owns one store. open/append/replay are called from one thread at a time (the committer); fetch and space may be called from
+// any thread while the store is open. tests/cloud/store/conformance.hpp is the contract in executable form.
+#pragma once
+
+#include "protocol/ids.hpp"
+#include "protocol/result.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sallyport::cloud {
+
+/// Metadata is replayed into memory at open; content (payloads, results) is only ever fetched by key.
+enum class tree : std::uint8_t { meta, content };
+
+/// One change. Keys are at most 400 bytes; keys that rise with time are cheap, random keys cost several times more.
+struct change {
+  enum class kind : std::uint8_t { put, del };
+  tree where = tree::meta;
+  kind what = kind::put;
+  std::string key;
+  /// Put only. Either owned here or shared with whoever made the bytes.
+  std::string value;
+  std::shared_ptr<const std::string> shared_value;
+  [[nodiscard]] std::string_view bytes() const { return shared_value ? std::string_view{*shared_value} : std::string_view{value}; }
+};
+using batch = std::vector<change>;
+
+enum class append_status : std::uint8_t {
+  durable, // On disk, whole.
+  fenced,  // Another owner has opened the store since; nothing was changed.
+  full,    // No room in the map or on the disk; nothing was changed.
+  failed,  // Nothing was changed.
+  unknown, // It may or may not be there: reopen and look. After a failed sync the process must end.
+};
+struct append_outcome {
+  append_status status = append_status::failed;
+  std::uint64_t tail = 0; // durable: the new tail.
+  std::string detail;     // Otherwise: what the system said.
+  bool sync_failed = false; // unknown: pages can no longer be trusted; end the process.
+};
+
+struct opened_store {
+  epoch_number epoch;
+  std::uint64_t tail = 0;
+};
+
+struct store_space {
+  std::uint64_t used_bytes = 0;
+  std::uint64_t capacity_bytes = 0;  // Of the map.
+  std::uint64_t disk_free_bytes = 0; // Of the file system.
+};
+
+class store_port {
+public:
+  virtual ~store_port() = default;
+
+  /// Takes ownership. The epoch is durable before this returns and is max(stored + 1, at_least). Errors: store_locked, store_damaged,
+  /// store_newer, store_io.
+  virtual result<opened_store> open(epoch_number at_least) = 0;
+
+  /// Visits every live record of the meta tree in key order. The views are valid during the call only.
+  virtual result<void> replay(const std::function<void(std::string_view key, std::string_view value)>& visitor) = 0;
+
+  /// Atomic; durable on return when it says so. A stale epoch or tail changes nothing. Within a batch later changes win.
+  virtual append_outcome append(epoch_number epoch, std::uint64_t tail, const batch& changes) = 0;
+
+  /// The content under a key, or nothing when there is none. Errors: store_io.
+  virtual result<std::shared_ptr<const std::string>> fetch(std::string_view key) = 0;
+
+  virtual store_space space() = 0;
+
+  /// Lets go of the lock and of all memory. The store may be opened again.
+  virtual void close() = 0;
+};
+
+} // namespace sallyport::cloud

@@ -1,0 +1,18 @@
+# Finds LMDB (Debian: liblmdb-dev). Defines LMDB::lmdb, LMDB_FOUND and LMDB_VERSION.
+include(FindPackageHandleStandardArgs)
+find_path(LMDB_INCLUDE_DIR lmdb.h)
+find_library(LMDB_LIBRARY lmdb)
+mark_as_advanced(LMDB_INCLUDE_DIR LMDB_LIBRARY)
+if(LMDB_INCLUDE_DIR)
+  foreach(part MAJOR MINOR PATCH)
+    file(STRINGS ${LMDB_INCLUDE_DIR}/lmdb.h _line REGEX "^#define MDB_VERSION_${part}")
+    string(REGEX REPLACE ".*[ \t]([0-9]+).*" "\\1" _lmdb_${part} "${_line}")
+  endforeach()
+  set(LMDB_VERSION ${_lmdb_MAJOR}.${_lmdb_MINOR}.${_lmdb_PATCH})
+endif()
+find_package_handle_standard_args(LMDB REQUIRED_VARS LMDB_LIBRARY LMDB_INCLUDE_DIR VERSION_VAR LMDB_VERSION)
+if(LMDB_FOUND AND NOT TARGET LMDB::lmdb)
+  add_library(LMDB::lmdb UNKNOWN IMPORTED)
+  set_target_properties(LMDB::lmdb PROPERTIES
+    IMPORTED_LOCATION ${LMDB_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${LMDB_INCLUDE_DIR})
+endif()

@@ -1,0 +1,23 @@
+# What every target is compiled and linked with. Nothing here is exported to embedders.
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+# mold links the binary and its tests in a fraction of the time ld takes.
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_library(sallyport_build_flags INTERFACE)
+target_compile_options(sallyport_build_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Woverloaded-virtual -fno-omit-frame-pointer)
+if(SALLYPORT_WERROR)
+  target_compile_options(sallyport_build_flags INTERFACE -Werror)
+endif()
+if(SALLYPORT_SANITIZE)
+  target_compile_options(sallyport_build_flags INTERFACE -fsanitize=${SALLYPORT_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(sallyport_build_flags INTERFACE -fsanitize=${SALLYPORT_SANITIZE})
+endif()
