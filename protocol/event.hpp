@@ -51,7 +51,8 @@ private:
 };
 
 /// Validates one event (`application/cloudevents+json`). Errors: malformed_json, invalid_utf8, duplicate_key (at the top level),
-/// missing_attribute, invalid_attribute, event_too_large.
+/// missing_attribute, invalid_attribute, event_too_large, invalid_request (the JSON is no object).
+/// Bounds beside the limits: id, source, type and every other string attribute 1024 bytes, partitionkey 512, 64 members.
 [[nodiscard]] result<parsed_event> parse_event(const padded_body& body, const event_limits& limits);
 
 /// Validates a batch (`application/cloudevents-batch+json`): all or nothing; the error's index names the event at fault. An empty batch

@@ -3,6 +3,7 @@
 // when they hold their default.
 #pragma once
 
+#include "protocol/errors.hpp"
 #include "protocol/ids.hpp"
 #include "protocol/time.hpp"
 
@@ -178,6 +179,9 @@ struct verdict {
   verdict_kind kind = verdict_kind::unknown;
   std::string state;                   // The message's state now, as in message_view.
   std::optional<outcome_kind> outcome; // For settled and already: the outcome that counted.
+  // Why the item changed nothing. Left out, stale, burnt and unknown are encoded as stale_fence, burnt_fence and unknown_fence; set it
+  // where another code says more (not_holder). On the wire it comes with its status and sentence.
+  std::optional<errc> code;
 };
 struct settle_reply {
   std::vector<verdict> items;
