@@ -56,6 +56,20 @@ const node* node::find(std::string_view name) const {
   return nullptr;
 }
 
+const node* node::find_path(std::string_view path) const {
+  const auto dot = path.find('.');
+  const auto* next = find(path.substr(0, dot));
+  return next == nullptr || dot == std::string_view::npos ? next : next->find_path(path.substr(dot + 1));
+}
+
+unsigned node::line_of(std::string_view path) const {
+  const auto dot = path.find('.');
+  const auto* next = find(path.substr(0, dot));
+  if (next == nullptr)
+    return line;
+  return dot == std::string_view::npos ? next->line : next->line_of(path.substr(dot + 1));
+}
+
 std::string_view describe(node::kind what) {
   switch (what) {
     case node::kind::boolean: return "true or false";
@@ -71,7 +85,9 @@ std::string_view describe(node::kind what) {
 
 std::optional<node> parse_toml(std::string_view text, fault_list& faults) {
   try {
-    return convert(toml::parse(text, faults.file()));
+    auto root = convert(toml::parse(text, faults.file()));
+    root.line = 0; // What is missing at the top is missing in the whole file.
+    return root;
   } catch (const toml::parse_error& e) {
     const auto at = e.source().begin;
     faults.add(at.line, {}, "column " + std::to_string(at.column) + ": not valid TOML: " + std::string(e.description()),

@@ -26,6 +26,10 @@ struct node {
   [[nodiscard]] bool is(kind k) const { return what == k; }
   /// The member of a table; null when it has none of that name.
   [[nodiscard]] const node* find(std::string_view name) const;
+  /// The same down a dotted path.
+  [[nodiscard]] const node* find_path(std::string_view path) const;
+  /// The line of what is at the path, or of the innermost table on the way to it: where a person would write it.
+  [[nodiscard]] unsigned line_of(std::string_view path) const;
 };
 
 /// "a whole number", "text", ... for messages.
