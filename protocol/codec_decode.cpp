@@ -114,7 +114,11 @@ bool read(reader& r, wall_time& v, range) { return read_parsed(r, v, parse_rfc33
 
 // A code that only a newer hub knows is as good as none: the verdict itself says what to do.
 bool read(reader& r, std::optional<errc>& v, range) {
-  return read_parsed(r, v, [](std::string_view text) { return std::optional{parse_errc(text)}; }, "a code");
+  std::string_view text;
+  if (!r.wants(json_type::string) || !r.in.string(text))
+    return false;
+  v = parse_errc(text);
+  return true;
 }
 
 template <class Tag>

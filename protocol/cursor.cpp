@@ -71,13 +71,13 @@ std::string_view with_article(json_type t) {
 
 key_set::verdict key_set::add(std::string_view& key, bool is_temporary) {
   for (std::size_t i = 0; i < size_; ++i)
-    if (keys_[i] == key)
+    if (keys_[i].size == key.size() && std::memcmp(keys_[i].data, key.data(), key.size()) == 0)
       return verdict::repeated;
   if (size_ == limit)
     return verdict::too_many;
   if (is_temporary)
     key = unescaped_.emplace_back(key);
-  keys_[size_++] = key;
+  keys_[size_++] = {key.data(), key.size()};
   return verdict::fresh;
 }
 
@@ -116,11 +116,6 @@ bool json_cursor::malformed(const char* what) {
   else if (p_ == begin_ && end_ - p_ >= 3 && std::memcmp(p_, "\xef\xbb\xbf", 3) == 0)
     what = "a byte order mark is not JSON";
   return fail(json_fault::malformed, what, p_);
-}
-
-void json_cursor::space() {
-  while (p_ != end_ && (*p_ == ' ' || *p_ == '\n' || *p_ == '\r' || *p_ == '\t'))
-    ++p_;
 }
 
 json_type json_cursor::type() {

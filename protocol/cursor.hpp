@@ -30,7 +30,11 @@ public:
   verdict add(std::string_view& key, bool is_temporary);
 
 private:
-  std::array<std::string_view, limit> keys_;
+  struct span { // Not string_view, which would be zeroed 64 times for every object read.
+    const char* data;
+    std::size_t size;
+  };
+  std::array<span, limit> keys_;
   std::size_t size_ = 0;
   std::list<std::string> unescaped_;
 };
@@ -80,7 +84,10 @@ public:
 private:
   bool fail(json_fault fault, const char* what, const char* at);
   bool malformed(const char* what);
-  void space();
+  void space() {
+    while (p_ != end_ && static_cast<unsigned char>(*p_) <= ' ' && (*p_ == ' ' || *p_ == '\n' || *p_ == '\r' || *p_ == '\t'))
+      ++p_;
+  }
   bool open(char bracket, const char* what);
   /// After a value in a container: takes the comma (true) or the closing bracket (false with `closed`).
   bool comma(char closing, bool& closed);

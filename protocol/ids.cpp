@@ -49,14 +49,20 @@ std::uint64_t big_endian(const unsigned char* bytes) {
   return n;
 }
 
+void append_number(std::string& out, std::uint64_t n) {
+  std::array<char, 20> digits;
+  out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), n).ptr);
+}
+
 // "<first>-<second>" after an optional prefix letter.
 std::string join(std::string_view prefix, std::uint64_t first, std::uint64_t second) {
-  std::array<char, 48> buffer;
-  auto* p = std::copy(prefix.begin(), prefix.end(), buffer.data());
-  p = std::to_chars(p, buffer.data() + buffer.size(), first).ptr;
-  *p++ = '-';
-  p = std::to_chars(p, buffer.data() + buffer.size(), second).ptr;
-  return {buffer.data(), p};
+  std::string out;
+  out.reserve(42);
+  out += prefix;
+  append_number(out, first);
+  out += '-';
+  append_number(out, second);
+  return out;
 }
 
 // One written form per value: an id is compared as a string by those to whom it is opaque.

@@ -1,0 +1,194 @@
+// What strict reading costs: one batch of 256 CloudEvents of 1 KiB, read by simdjson's DOM (which refuses numbers we must carry), by a
+// simdjson On-Demand walk that visits everything, by our cursor, and by the whole of parse_event_batch. Figures: ADR 0004.
+#include "protocol/codec.hpp"
+#include "protocol/cursor.hpp"
+
+#include <benchmark/benchmark.h>
+#include <simdjson.h>
+
+namespace {
+
+using namespace sallyport;
+
+constexpr std::size_t events_in_batch = 256;
+
+// Either one long string, as in a document or a log line, or many short members, as in a row of a table.
+std::string event_of_1_kib(std::size_t n, bool is_row) {
+  auto event = R"({"specversion":"1.0","id":"order-)" + std::to_string(100'000 + n)
+               + R"(","source":"/shops/berlin/7","type":"com.example.order.placed","time":"2026-01-31T12:00:00.123Z",)"
+                 R"("datacontenttype":"application/json","data":{)";
+  if (is_row)
+    for (int i = 0; event.size() < 990; ++i)
+      event += "\"column" + std::to_string(i) + "\":" + (i % 3 == 0 ? "\"Größe XL\"" : i % 3 == 1 ? "1234.50" : "true") + ",";
+  event += R"("text":")";
+  while (event.size() < 1021)
+    event += static_cast<char>('a' + event.size() % 26);
+  return event + "\"}}";
+}
+
+padded_body batch(bool is_row) {
+  std::string body = "[";
+  for (std::size_t i = 0; i < events_in_batch; ++i)
+    body.append(i == 0 ? "" : ",").append(event_of_1_kib(i, is_row));
+  return padded_body{body + "]"};
+}
+
+void per_event(benchmark::State& state) {
+  state.counters["per_event"] = benchmark::Counter(static_cast<double>(state.iterations() * events_in_batch),
+                                                   benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+void dom_parse(benchmark::State& state) {
+  const auto body = batch(state.range(0) != 0);
+  simdjson::dom::parser parser;
+  for (auto _ : state) {
+    simdjson::dom::element root;
+    if (parser.parse(body.view().data(), body.view().size(), false).get(root) != simdjson::SUCCESS)
+      state.SkipWithError("refused");
+    benchmark::DoNotOptimize(root);
+  }
+  per_event(state);
+}
+
+// Numbers are left as tokens: On-Demand cannot read those of any range. A grammar check would come on top.
+bool walk(simdjson::ondemand::value value) {
+  namespace od = simdjson::ondemand;
+  od::json_type type;
+  if (value.type().get(type) != simdjson::SUCCESS)
+    return false;
+  switch (type) {
+    case od::json_type::object: {
+      od::object object;
+      if (value.get_object().get(object) != simdjson::SUCCESS)
+        return false;
+      for (auto field : object) {
+        std::string_view key;
+        od::value member;
+        if (field.unescaped_key().get(key) != simdjson::SUCCESS || field.value().get(member) != simdjson::SUCCESS || !walk(member))
+          return false;
+      }
+      return true;
+    }
+    case od::json_type::array: {
+      od::array array;
+      if (value.get_array().get(array) != simdjson::SUCCESS)
+        return false;
+      for (auto element : array) {
+        od::value member;
+        if (element.get(member) != simdjson::SUCCESS || !walk(member))
+          return false;
+      }
+      return true;
+    }
+    case od::json_type::string: {
+      std::string_view text;
+      return value.get_string().get(text) == simdjson::SUCCESS;
+    }
+    case od::json_type::boolean: {
+      bool flag;
+      return value.get_bool().get(flag) == simdjson::SUCCESS;
+    }
+    case od::json_type::number: {
+      auto token = value.raw_json_token();
+      benchmark::DoNotOptimize(token);
+      return true;
+    }
+    case od::json_type::null: return value.is_null();
+  }
+  return false;
+}
+
+void on_demand_walk(benchmark::State& state) {
+  const auto body = batch(state.range(0) != 0);
+  simdjson::ondemand::parser parser;
+  for (auto _ : state) {
+    simdjson::ondemand::document document;
+    bool ok = parser.iterate(body.view().data(), body.view().size(), body.view().size() + simdjson::SIMDJSON_PADDING).get(document)
+              == simdjson::SUCCESS;
+    simdjson::ondemand::array events;
+    ok = ok && document.get_array().get(events) == simdjson::SUCCESS;
+    if (ok)
+      for (auto event : events) {
+        simdjson::ondemand::value value;
+        ok = ok && event.get(value) == simdjson::SUCCESS && walk(value);
+      }
+    if (!ok)
+      state.SkipWithError("refused");
+  }
+  per_event(state);
+}
+
+void cursor_skip(benchmark::State& state) {
+  const auto body = batch(state.range(0) != 0);
+  for (auto _ : state) {
+    detail::json_cursor in{body.view(), 100};
+    if (!in.skip() || !in.finish())
+      state.SkipWithError("refused");
+  }
+  per_event(state);
+}
+
+void events_parsed(benchmark::State& state) {
+  const auto body = batch(state.range(0) != 0);
+  for (auto _ : state) {
+    auto events = parse_event_batch(body, {});
+    if (!events)
+      state.SkipWithError("refused");
+    benchmark::DoNotOptimize(events);
+  }
+  per_event(state);
+}
+
+wire::claim_reply reply(bool is_row) {
+  wire::claim_reply r;
+  for (std::uint64_t i = 0; i < events_in_batch; ++i)
+    r.grants.push_back({{1'769'860'800'000, i}, {1'769'860'800'000, i + 1}, {"erp-db"}, 1, seconds{60}, "", false,
+                        std::make_shared<const std::string>(event_of_1_kib(i, is_row))});
+  return r;
+}
+
+void claim_reply_encoded(benchmark::State& state) {
+  const auto r = reply(state.range(0) != 0);
+  for (auto _ : state)
+    benchmark::DoNotOptimize(wire::encode(r));
+  per_event(state);
+}
+
+void claim_reply_decoded(benchmark::State& state) {
+  const padded_body body{wire::encode(reply(state.range(0) != 0))};
+  for (auto _ : state) {
+    auto r = wire::decode<wire::claim_reply>(body);
+    if (!r)
+      state.SkipWithError("refused");
+    benchmark::DoNotOptimize(r);
+  }
+  per_event(state);
+}
+
+void fence_hashed(benchmark::State& state) {
+  held_summary held;
+  std::uint64_t counter = 0;
+  for (auto _ : state)
+    held.add({1'769'860'800'000, ++counter});
+  benchmark::DoNotOptimize(held);
+}
+
+void event_hashed(benchmark::State& state) {
+  const auto event = event_of_1_kib(0, false);
+  for (auto _ : state)
+    benchmark::DoNotOptimize(hash_parts({event}));
+}
+
+// 0: one long string; 1: a row of short members.
+BENCHMARK(dom_parse)->Arg(0)->Arg(1);
+BENCHMARK(on_demand_walk)->Arg(0)->Arg(1);
+BENCHMARK(cursor_skip)->Arg(0)->Arg(1);
+BENCHMARK(events_parsed)->Arg(0)->Arg(1);
+BENCHMARK(claim_reply_encoded)->Arg(0)->Arg(1);
+BENCHMARK(claim_reply_decoded)->Arg(0)->Arg(1);
+BENCHMARK(fence_hashed);
+BENCHMARK(event_hashed);
+
+} // namespace
+
+BENCHMARK_MAIN();
