@@ -13,7 +13,8 @@ endif()
 
 add_library(sallyport_build_flags INTERFACE)
 target_compile_options(sallyport_build_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Woverloaded-virtual -fno-omit-frame-pointer)
+  -Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Woverloaded-virtual -fno-omit-frame-pointer
+  -Wno-missing-field-initializers) # Our structs say their defaults beside each member.
 if(SALLYPORT_WERROR)
   target_compile_options(sallyport_build_flags INTERFACE -Werror)
 endif()

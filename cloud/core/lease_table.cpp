@@ -1,0 +1,739 @@
+#include "cloud/core/lease_table.hpp"
+
+#include "cloud/core/content_keys.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sallyport::cloud {
+
+std::uint64_t hash_key(std::string_view text) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  for (unsigned char c : text)
+    h = (h ^ c) * 0x100000001b3u;
+  h ^= h >> 32, h *= 0xd6e8feb86659fd93u, h ^= h >> 32;
+  return h == 0 ? 1 : h;
+}
+
+const agent_connection* agent_info::find(queue_index queue) const {
+  for (auto& c : connections)
+    if (c.queue == queue)
+      return &c;
+  return nullptr;
+}
+
+// ---- names -----------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::size_t hash_name(queue_index queue, std::string_view source, std::string_view id) {
+  return hash_key(source) * 31 + hash_key(id) + queue * 0x9e3779b97f4a7c15u;
+}
+
+} // namespace
+
+std::size_t lease_table::name_hash::operator()(slot s) const {
+  auto& m = (*messages)[s];
+  return hash_name(m.queue, m.source(), m.event_id());
+}
+std::size_t lease_table::name_hash::operator()(const name_ref& n) const { return hash_name(n.queue, n.source, n.id); }
+bool lease_table::name_equal::operator()(const name_ref& n, slot s) const {
+  auto& m = (*messages)[s];
+  return m.queue == n.queue && m.event_id() == n.id && m.source() == n.source;
+}
+
+lease_table::lease_table(table_settings settings)
+  : settings_(std::move(settings)), by_name_(0, name_hash{&messages_}, name_equal{&messages_}) {}
+
+slot lease_table::find(message_id id) const {
+  auto found = by_id_.find(id);
+  return found == by_id_.end() ? nowhere : found->second;
+}
+queue_index lease_table::find(const group_name& group, const connection_name& name) const {
+  auto found = queue_by_name_.find(group.value + "/" + name.value);
+  return found == queue_by_name_.end() ? nowhere : found->second;
+}
+agent_index lease_table::find(const group_name& group, const agent_name& name) const {
+  auto found = agent_by_name_.find(group.value + "/" + name.value);
+  return found == agent_by_name_.end() ? nowhere : found->second;
+}
+
+// ---- chains ----------------------------------------------------------------------------------------------------------------
+
+void lease_table::push_back(chain& c, slot s) {
+  auto& m = messages_[s];
+  m.prev = c.tail, m.next = nowhere;
+  (c.tail == nowhere ? c.head : messages_[c.tail].next) = s;
+  c.tail = s;
+  ++c.count;
+}
+
+void lease_table::insert_by_id(chain& c, slot s) {
+  auto& m = messages_[s];
+  if (c.tail == nowhere || messages_[c.tail].id < m.id)
+    return push_back(c, s);
+  // What comes back is older than nearly all that waits, so the walk from the head is short.
+  slot after = c.head;
+  while (messages_[after].id < m.id)
+    after = messages_[after].next;
+  m.next = after, m.prev = messages_[after].prev;
+  (m.prev == nowhere ? c.head : messages_[m.prev].next) = s;
+  messages_[after].prev = s;
+  ++c.count;
+}
+
+void lease_table::unlink(chain& c, slot s) {
+  auto& m = messages_[s];
+  (m.prev == nowhere ? c.head : messages_[m.prev].next) = m.next;
+  (m.next == nowhere ? c.tail : messages_[m.next].prev) = m.prev;
+  m.prev = m.next = nowhere;
+  SALLYPORT_ASSERT(c.count > 0);
+  --c.count;
+}
+
+// ---- waiting ---------------------------------------------------------------------------------------------------------------
+
+void lease_table::wake(queue_index q) {
+  if (std::exchange(queues_[q].woken, true) == false)
+    woken_.push_back(q);
+}
+
+std::vector<queue_index> lease_table::take_woken() {
+  for (auto q : woken_)
+    queues_[q].woken = false;
+  return std::exchange(woken_, {});
+}
+
+void lease_table::offer(slot s) {
+  auto& m = messages_[s];
+  auto& q = queues_[m.queue];
+  SALLYPORT_ASSERT(!m.offered);
+  (m.is_suspect() ? q.suspects : q.early).emplace(m.id, s);
+  m.offered = true;
+  q.lane_offered += m.key != 0;
+  if (m.is_suspect())
+    choose_suspect_host(m.queue);
+  wake(m.queue);
+}
+
+void lease_table::withdraw(slot s) {
+  auto& m = messages_[s];
+  auto& q = queues_[m.queue];
+  SALLYPORT_ASSERT(m.offered);
+  // Its losses may have changed since it was offered, so look in both.
+  if (q.early.erase({m.id, s}) == 0)
+    q.suspects.erase({m.id, s});
+  m.offered = false;
+  q.lane_offered -= m.key != 0;
+}
+
+void lease_table::refresh_lane(queue_info& q, std::uint64_t key) {
+  auto found = q.lanes.find(key);
+  if (found == q.lanes.end())
+    return;
+  auto& lane = found->second;
+  const bool free = lane.held == 0 && lane.blocking == 0 && lane.waiting.head != nowhere && !messages_[lane.waiting.head].delayed;
+  const slot offered = free ? lane.waiting.head : nowhere;
+  if (lane.offered != offered) {
+    if (lane.offered != nowhere)
+      withdraw(lane.offered);
+    lane.offered = offered;
+    if (offered != nowhere)
+      offer(offered);
+  }
+  if (lane.waiting.count == 0 && lane.held == 0 && lane.blocking == 0)
+    q.lanes.erase(found);
+}
+
+void lease_table::wait(slot s) {
+  auto& m = messages_[s];
+  auto& q = queues_[m.queue];
+  m.state = message_state::waiting;
+  if (m.expires_at != never)
+    expiries_.emplace(m.expires_at, s);
+  if (m.delayed) {
+    due_.emplace(m.due_at, s);
+    ++q.delayed;
+  }
+  if (m.key != 0) {
+    insert_by_id(q.lanes[m.key].waiting, s);
+    ++q.lane_waiting;
+    q.lane_delayed += m.delayed;
+    return refresh_lane(q, m.key);
+  }
+  if (m.delayed)
+    return;
+  const bool fresh = !m.lease && (q.fifo.tail == nowhere || messages_[q.fifo.tail].id < m.id);
+  if (!fresh)
+    return offer(s);
+  push_back(q.fifo, s);
+  wake(m.queue);
+}
+
+void lease_table::stop_waiting(slot s) {
+  auto& m = messages_[s];
+  auto& q = queues_[m.queue];
+  SALLYPORT_ASSERT(m.state == message_state::waiting);
+  if (m.expires_at != never)
+    expiries_.erase({m.expires_at, s});
+  const bool was_delayed = m.delayed;
+  if (was_delayed) {
+    due_.erase({m.due_at, s});
+    --q.delayed;
+    m.delayed = false;
+  }
+  if (m.key != 0) {
+    auto& lane = q.lanes[m.key];
+    if (lane.offered == s) {
+      withdraw(s);
+      lane.offered = nowhere;
+    }
+    unlink(lane.waiting, s);
+    --q.lane_waiting;
+    q.lane_delayed -= was_delayed;
+    return; // The caller says what the lane holds now, then refreshes it.
+  }
+  if (was_delayed)
+    return;
+  if (m.offered)
+    withdraw(s);
+  else
+    unlink(q.fifo, s);
+}
+
+// ---- grants ----------------------------------------------------------------------------------------------------------------
+
+lease_info& lease_table::lease_of(message& m) {
+  if (!m.lease)
+    m.lease = std::make_unique<lease_info>();
+  return *m.lease;
+}
+
+void lease_table::used_fence(fence_token f) {
+  if (f.epoch == epoch_.value)
+    next_fence_ = std::max(next_fence_, f.counter + 1);
+}
+
+void lease_table::burn(message& m, fence_token minted) {
+  SALLYPORT_ASSERT(m.fence() < minted);
+  auto& lease = lease_of(m);
+  lease.burnt = lease.fence;
+  lease.fence = minted;
+  used_fence(minted);
+}
+
+void lease_table::remember(message& m, note n) {
+  auto& history = lease_of(m).history;
+  if (history.size() >= history_max) {
+    // The beginning explains most, the end matters most: drop from the middle, and say so once.
+    constexpr std::size_t kept = 8;
+    history.erase(history.begin() + kept);
+    if (history[kept].what != note_kind::elided)
+      history[kept] = {history[kept].at, note_kind::elided, nowhere, {}, {}, {}};
+  }
+  history.push_back(std::move(n));
+}
+
+void lease_table::remember_grant(message& m) {
+  auto& lease = *m.lease;
+  remember(m, {lease.granted_at, note_kind::granted, lease.agent, lease.session, lease.fence, {}});
+}
+
+void lease_table::choose_suspect_host(queue_index qi) {
+  auto& q = queues_[qi];
+  if (q.suspect_host != nowhere || q.suspects.empty())
+    return;
+  // The one with the least in hand is empty first. It takes nothing else until then.
+  for (agent_index a = 0; a < agents_.size(); ++a) {
+    auto* c = agents_[a].live ? agents_[a].find(qi) : nullptr;
+    if (c && c->announced.state == wire::reach::up
+        && (q.suspect_host == nowhere || agents_[a].held.count < agents_[q.suspect_host].held.count))
+      q.suspect_host = a;
+  }
+}
+
+void lease_table::release_suspect_host(agent_index a) {
+  for (auto& c : agents_[a].connections) {
+    auto& q = queues_[c.queue];
+    if (q.suspect_host == a && (!agents_[a].live || q.suspects.empty())) {
+      q.suspect_host = nowhere;
+      choose_suspect_host(c.queue);
+    }
+    if (has_work(c.queue))
+      wake(c.queue);
+  }
+}
+
+void lease_table::end_grant(slot s) {
+  auto& m = messages_[s];
+  SALLYPORT_ASSERT(m.state == message_state::granted);
+  auto& q = queues_[m.queue];
+  auto& a = agents_[m.lease->agent];
+  unlink(a.held, s);
+  --q.granted, --granted_;
+  if (m.expires_at != never && !m.call)
+    expiries_.erase({m.expires_at, s});
+  if (m.key != 0)
+    --q.lanes[m.key].held;
+  if (std::exchange(m.lease->as_suspect, false))
+    --a.suspects_held;
+  if (q.policy.max_in_flight != 0)
+    wake(m.queue);
+  if (a.held.count == 0)
+    release_suspect_host(m.lease->agent);
+}
+
+void lease_table::settle_target(queue_info& q, slot s, bool proved_alive) {
+  if (q.target.now == circuit::phase::probing && q.target.probe == s) {
+    q.target.probe = nowhere;
+    if (proved_alive)
+      q.target = {};
+    wake(messages_[s].queue);
+  } else if (proved_alive && q.target.now == circuit::phase::closed) {
+    q.target.failures = 0;
+  }
+}
+
+// ---- dirt ------------------------------------------------------------------------------------------------------------------
+
+void lease_table::touch(slot s) {
+  if (messages_[s].dirty)
+    return;
+  messages_[s].dirty = true;
+  dirty_messages_.push_back(s);
+  ++dirty_;
+}
+void lease_table::touch_queue(queue_index q) {
+  if (std::exchange(queues_[q].dirty, true))
+    return;
+  dirty_queues_.push_back(q);
+  ++dirty_;
+}
+void lease_table::touch_agent(agent_index a) {
+  if (std::exchange(agents_[a].dirty, true))
+    return;
+  dirty_agents_.push_back(a);
+  ++dirty_;
+}
+
+void lease_table::cache(message& m, wire::shared_bytes event) {
+  if (cached_bytes_ + m.bytes > settings_.payload_cache_bytes)
+    return; // The oldest stay: they are wanted first.
+  m.event = std::move(event);
+  cached_bytes_ += m.bytes;
+}
+void lease_table::uncache(message& m) {
+  if (!m.event)
+    return;
+  m.event = nullptr;
+  cached_bytes_ -= m.bytes;
+}
+
+slot lease_table::new_slot() {
+  if (!free_.empty()) {
+    auto s = free_.back();
+    free_.pop_back();
+    return s;
+  }
+  messages_.emplace_back();
+  return static_cast<slot>(messages_.size() - 1);
+}
+
+void lease_table::schedule(agent_index a) { session_ends_.emplace(agents_[a].deadline, a); }
+
+// ---- applying --------------------------------------------------------------------------------------------------------------
+
+void lease_table::apply(any_fact f) {
+  std::visit([this](auto&& one) { on(std::move(one)); }, std::move(f));
+}
+void lease_table::apply(std::vector<any_fact> facts) {
+  for (auto& f : facts)
+    apply(std::move(f));
+}
+
+void lease_table::on(fact::queue_made&& f) {
+  const auto index = static_cast<queue_index>(queues_.size());
+  queue_by_name_.emplace(f.group.value + "/" + f.name.value, index);
+  auto& q = queues_.emplace_back();
+  q.group = std::move(f.group), q.name = std::move(f.name), q.policy = f.policy;
+  touch_queue(index);
+}
+
+void lease_table::on(fact::policy_set&& f) {
+  auto& q = queues_[f.queue];
+  const bool dead_changes = q.policy.dead != f.policy.dead;
+  q.policy = f.policy;
+  touch_queue(f.queue);
+  if (dead_changes)
+    for (slot s = q.dead.head; s != nowhere; s = messages_[s].next)
+      if (auto key = messages_[s].key; key != 0) {
+        auto& lane = q.lanes[key];
+        f.policy.dead == wire::on_dead::block ? ++lane.blocking : --lane.blocking;
+        refresh_lane(q, key);
+      }
+  wake(f.queue);
+}
+
+void lease_table::on(fact::enqueued&& f) {
+  const slot s = new_slot();
+  auto& m = messages_[s];
+  auto& a = f.item.attributes;
+  m.id = f.id, m.queue = f.queue, m.content = f.item.content, m.enqueued_at = f.at, m.expires_at = f.expires_at;
+  m.key = f.key, m.call = f.call;
+  m.name = std::make_unique<char[]>(a.source.size() + a.id.size());
+  std::memcpy(m.name.get(), a.source.data(), a.source.size());
+  std::memcpy(m.name.get() + a.source.size(), a.id.data(), a.id.size());
+  m.source_bytes = static_cast<std::uint32_t>(a.source.size()), m.id_bytes = static_cast<std::uint32_t>(a.id.size());
+  m.bytes = static_cast<std::uint32_t>(f.item.bytes->size());
+  m.delayed = f.not_before > f.at;
+  m.due_at = f.not_before;
+  next_message_ = std::max(next_message_, f.id.serial + 1);
+
+  content_.push_back({tree::content, change::kind::put, event_key(m.id), {}, f.item.bytes});
+  cache(m, std::move(f.item.bytes));
+  by_id_.emplace(m.id, s);
+  by_name_.insert(s);
+  auto& q = queues_[f.queue];
+  ++q.live, ++q.enqueued_total, ++live_, ++totals_.enqueued;
+  wait(s);
+  touch(s);
+}
+
+void lease_table::on(fact::granted&& f) {
+  auto& agent = agents_[f.agent];
+  auto fence = f.first_fence;
+  for (slot s : f.messages) {
+    stop_waiting(s);
+    auto& m = messages_[s];
+    auto& q = queues_[m.queue];
+    SALLYPORT_ASSERT(m.fence() < fence);
+    auto& lease = lease_of(m);
+    lease.fence = fence, lease.agent = f.agent, lease.session = agent.session, lease.granted_at = f.at.wall;
+    const auto& p = q.policy;
+    const auto hold = p.hold_limit.count() != 0 ? p.hold_limit : std::max(milliseconds{900'000}, 10 * p.attempt_timeout);
+    lease.hold_until = f.at.mono + hold;
+    lease.lane = f.lane, lease.seq = f.seq, lease.lost_last = lease.lost_solo = false;
+    lease.as_suspect = m.is_suspect();
+    agent.suspects_held += lease.as_suspect;
+    m.state = message_state::granted;
+    lease.started_before = m.maybe_started;
+    m.maybe_started = true;
+    if (m.expires_at != never && !m.call)
+      expiries_.emplace(m.expires_at, s); // A call that is being made is not taken away: its effect may be on its way.
+    if (m.key != 0)
+      ++q.lanes[m.key].held;
+    push_back(agent.held, s);
+    ++q.granted, ++granted_, ++agent.granted_total, ++totals_.granted;
+    if (q.target.now == circuit::phase::probing)
+      q.target.probe = s;
+    touch(s);
+    ++fence.counter;
+  }
+  for (slot s : f.messages)
+    if (auto& m = messages_[s]; m.key != 0)
+      refresh_lane(queues_[m.queue], m.key);
+  fence.counter -= 1;
+  used_fence(fence);
+  auto& lane = agent.lanes[f.lane];
+  SALLYPORT_ASSERT(f.seq >= lane.seq);
+  lane.seq = f.seq;
+}
+
+void lease_table::on(fact::returned&& f) {
+  auto& m = messages_[f.message];
+  auto& q = queues_[m.queue];
+  auto& lease = lease_of(m);
+  const auto fence = lease.fence;
+  if (m.state == message_state::granted) {
+    remember_grant(m);
+    end_grant(f.message);
+  } else {
+    stop_waiting(f.message);
+  }
+  remember(m, {f.at, f.why, lease.agent, lease.session, fence, std::move(f.detail)});
+  lease.lost_last = f.counts_loss, lease.lost_solo = f.solo;
+  if (f.counts_loss) {
+    ++m.losses, ++q.lost_total, ++totals_.lost;
+    m.solo_losses += f.solo;
+    auto& a = agents_[lease.agent];
+    a.lost.push_back({f.message, fence});
+    ++a.lost_total;
+  }
+  m.attempts += f.counts_attempt;
+  if (f.counts_attempt)
+    ++q.failed_total, ++totals_.failed, lease.error = lease.history.back().detail;
+  if (f.clears_started)
+    m.maybe_started = lease.started_before; // Not begun this time; an earlier holder may still have begun it.
+  if (f.settles)
+    lease.settled_under = fence, lease.settled_as = f.outcome;
+  settle_target(q, f.message, f.counts_attempt);
+  if (!f.burn.is_none()) {
+    burn(m, f.burn);
+    if (agents_[lease.agent].live && agents_[lease.agent].session == lease.session)
+      agents_[lease.agent].notices.push_back({m.id, fence});
+  }
+  m.delayed = f.due > f.at;
+  m.due_at = f.due;
+  wait(f.message);
+  touch(f.message);
+}
+
+void lease_table::on(fact::finished&& f) {
+  auto& m = messages_[f.message];
+  auto& q = queues_[m.queue];
+  const auto before = m.state;
+  const auto fence = m.fence();
+  auto& lease = lease_of(m);
+  if (before == message_state::granted) {
+    if (f.to != message_state::settled)
+      remember_grant(m);
+    end_grant(f.message);
+    if (!f.settles && !f.counts_loss && agents_[lease.agent].live)
+      agents_[lease.agent].notices.push_back({m.id, fence});
+  } else if (before == message_state::waiting) {
+    stop_waiting(f.message);
+  } else {
+    SALLYPORT_ASSERT(before == message_state::dead);
+    unlink(q.dead, f.message);
+    if (m.key != 0 && q.policy.dead == wire::on_dead::block)
+      --q.lanes[m.key].blocking;
+  }
+  if (f.to != message_state::settled || before != message_state::granted || !f.detail.empty())
+    remember(m, {f.at, f.why, f.settles || f.counts_loss ? lease.agent : nowhere, f.settles ? lease.session : session_id{}, fence,
+                 f.detail.empty() ? f.error : std::move(f.detail)});
+  if (f.settles)
+    lease.settled_under = fence, lease.settled_as = f.outcome, ++agents_[lease.agent].settled_total;
+  if (f.counts_loss)
+    ++m.losses, ++m.solo_losses, ++q.lost_total, ++totals_.lost, ++agents_[lease.agent].lost_total;
+  m.attempts += f.counts_attempt;
+  if (f.counts_attempt)
+    ++q.failed_total, ++totals_.failed;
+  settle_target(q, f.message, f.settles);
+  burn(m, f.burn);
+  if (f.settles)
+    lease.burnt = {}; // Not taken: given.
+  lease.lost_last = false;
+  if (!f.error.empty())
+    lease.error = std::move(f.error);
+  m.state = f.to;
+  m.delayed = false;
+  m.due_at = f.at;
+  uncache(m);
+  if (before != message_state::dead)
+    --q.live, --live_;
+  if (f.to == message_state::dead) {
+    push_back(q.dead, f.message);
+    ++totals_.dead;
+    if (m.key != 0 && q.policy.dead == wire::on_dead::block)
+      ++q.lanes[m.key].blocking;
+  } else {
+    push_back(q.finals, f.message);
+    ++retained_;
+    content_.push_back({tree::content, change::kind::del, event_key(m.id), {}, {}});
+    if (m.call) {
+      lease.result = std::move(f.result);
+    } else if (!f.result.empty()) {
+      m.has_result = true;
+      content_.push_back({tree::content, change::kind::put, result_key(m.id), std::move(f.result), {}});
+    }
+    auto& counter = f.to == message_state::settled ? totals_.settled : f.to == message_state::expired ? totals_.expired : totals_.cancelled;
+    ++counter;
+    q.settled_total += f.to == message_state::settled;
+  }
+  if (m.key != 0)
+    refresh_lane(q, m.key);
+  if (m.call)
+    finished_calls_.push_back(m.id);
+  touch(f.message);
+}
+
+void lease_table::on(fact::redriven&& f) {
+  auto& m = messages_[f.message];
+  auto& q = queues_[m.queue];
+  SALLYPORT_ASSERT(m.state == message_state::dead);
+  unlink(q.dead, f.message);
+  if (m.key != 0 && q.policy.dead == wire::on_dead::block)
+    --q.lanes[m.key].blocking;
+  m.attempts = 0, m.losses = 0, m.solo_losses = 0;
+  remember(m, {f.at, note_kind::redriven, nowhere, {}, {}, {}});
+  ++q.live, ++live_;
+  wait(f.message);
+  touch(f.message);
+}
+
+void lease_table::on(fact::session_opened&& f) {
+  auto index = f.agent;
+  if (index == nowhere) {
+    index = static_cast<agent_index>(agents_.size());
+    agent_by_name_.emplace(f.body.group.value + "/" + f.body.agent.value, index);
+    auto& fresh = agents_.emplace_back();
+    fresh.group = f.body.group, fresh.name = f.body.agent;
+  }
+  auto& a = agents_[index];
+  SALLYPORT_ASSERT(!a.live);
+  a.id = std::move(f.body.id), a.life = f.body.life, a.version = std::move(f.body.version);
+  a.session = f.session, a.live = true, a.deadline = f.deadline, a.asked_once = false;
+  a.lanes.clear(), a.notices.clear(), a.connections.clear();
+  for (std::size_t i = 0; i < f.queues.size(); ++i)
+    a.connections.push_back({f.queues[i], std::move(f.body.connections[i])});
+  sessions_[a.session] = index;
+  next_session_ = std::max(next_session_, f.session.serial + 1);
+  ++live_sessions_, ++totals_.sessions_opened;
+  schedule(index);
+  for (auto& c : a.connections) {
+    choose_suspect_host(c.queue);
+    wake(c.queue);
+  }
+  touch_agent(index);
+}
+
+void lease_table::on(fact::session_ended&& f) {
+  auto& a = agents_[f.agent];
+  SALLYPORT_ASSERT(a.live);
+  a.live = false;
+  --live_sessions_;
+  totals_.sessions_expired += f.expired;
+  ended_now_.push_back(f.agent);
+  ended_sessions_.push_back(a.session);
+  if (ended_sessions_.size() > 10'000) {
+    // Remembered only to tell "ended" from "never was", and for settlements, which are judged by agent id as well.
+    if (auto old = sessions_.find(ended_sessions_.front()); old != sessions_.end() && agents_[old->second].session != old->first)
+      sessions_.erase(old);
+    ended_sessions_.pop_front();
+  }
+  release_suspect_host(f.agent);
+  touch_agent(f.agent);
+}
+
+void lease_table::on(fact::rebound&& f) {
+  auto& m = messages_[f.message];
+  auto& lease = *m.lease;
+  auto& a = agents_[f.agent];
+  if (m.state == message_state::granted) {
+    SALLYPORT_ASSERT(lease.agent == f.agent);
+    lease.session = f.session;
+    return touch(f.message);
+  }
+  stop_waiting(f.message);
+  auto& q = queues_[m.queue];
+  remember(m, {f.at.wall, note_kind::rebound, f.agent, f.session, lease.fence, {}});
+  lease.session = f.session, lease.lost_last = false;
+  lease.as_suspect = m.is_suspect();
+  a.suspects_held += lease.as_suspect;
+  m.state = message_state::granted;
+  if (m.expires_at != never && !m.call)
+    expiries_.emplace(m.expires_at, f.message);
+  push_back(a.held, f.message);
+  ++q.granted, ++granted_;
+  if (m.key != 0) {
+    ++q.lanes[m.key].held;
+    refresh_lane(q, m.key);
+  }
+  touch(f.message);
+}
+
+void lease_table::on(fact::loss_forgiven&& f) {
+  auto& m = messages_[f.message];
+  auto& lease = *m.lease;
+  SALLYPORT_ASSERT(lease.lost_last && m.losses > 0);
+  const bool offered = m.offered;
+  if (offered)
+    withdraw(f.message);
+  --m.losses;
+  m.solo_losses -= lease.lost_solo;
+  lease.lost_last = lease.lost_solo = false;
+  remember(m, {f.at, note_kind::loss_forgiven, lease.agent, lease.session, lease.fence, {}});
+  if (offered)
+    offer(f.message);
+  touch(f.message);
+}
+
+void lease_table::on(fact::losses_closed&& f) { agents_[f.agent].lost.clear(); }
+
+void lease_table::on(fact::touched&& f) { agents_[f.agent].deadline = f.deadline; }
+
+void lease_table::on(fact::reach_changed&& f) {
+  for (auto& [queue, state] : f.states)
+    for (auto& c : agents_[f.agent].connections)
+      if (c.queue == queue) {
+        // A target seen to be back need not wait for the end of its pause: one may try at once.
+        auto& target = queues_[queue].target;
+        if (state.state == wire::reach::up && c.announced.state == wire::reach::down && target.now == circuit::phase::open)
+          target.retry_at = {};
+        c.announced.state = state.state;
+        c.announced.detail = std::move(state.detail);
+        choose_suspect_host(queue);
+        wake(queue);
+      }
+  touch_agent(f.agent);
+}
+
+void lease_table::on(fact::list_asked&& f) {
+  agents_[f.agent].list_asked = f.at;
+  agents_[f.agent].asked_once = true;
+}
+void lease_table::on(fact::notices_told&& f) { agents_[f.agent].notices.clear(); }
+
+void lease_table::on(fact::lane_confirmed&& f) {
+  auto& a = agents_[f.agent];
+  for (auto& lane : a.lanes)
+    if (lane.name == f.lane)
+      return void(lane.seq = f.seq);
+  SALLYPORT_ASSERT(a.lanes.size() < lanes_max);
+  a.lanes.push_back({std::move(f.lane), f.seq});
+  touch_agent(f.agent); // Grants name their lane by its place in this list.
+}
+
+void lease_table::on(fact::extended&& f) { messages_[f.message].lease->hold_until = f.until; }
+
+void lease_table::on(fact::noted&& f) {
+  auto& counter = f.what.what == note_kind::late_settle ? totals_.burnt_settles : totals_.stale_settles;
+  ++counter;
+  remember(messages_[f.message], std::move(f.what));
+  touch(f.message);
+}
+
+void lease_table::on(fact::came_due&& f) {
+  stop_waiting(f.message); // Clears `delayed`.
+  wait(f.message);
+  // Not touched: a restarted hub sees by the clock that it is due.
+}
+
+void lease_table::on(fact::target_failed&& f) {
+  auto& target = queues_[f.queue].target;
+  target.now = circuit::phase::open;
+  target.retry_at = f.retry_at;
+  target.probe = nowhere;
+  ++target.failures;
+  open_targets_.insert(f.queue);
+}
+void lease_table::on(fact::target_tried&& f) {
+  auto& target = queues_[f.queue].target;
+  target.now = circuit::phase::probing;
+  target.probe = nowhere;
+  open_targets_.erase(f.queue);
+  wake(f.queue);
+}
+
+void lease_table::on(fact::forgotten&& f) {
+  auto& m = messages_[f.message];
+  SALLYPORT_ASSERT(is_final(m.state) && m.state != message_state::dead);
+  unlink(queues_[m.queue].finals, f.message);
+  by_name_.erase(f.message);
+  by_id_.erase(m.id);
+  --retained_;
+  erased_.push_back(m.id);
+  if (m.has_result)
+    content_.push_back({tree::content, change::kind::del, result_key(m.id), {}, {}});
+  ++dirty_;
+  m = {};
+  free_.push_back(f.message);
+}
+
+void lease_table::renew_sessions(instant now) {
+  for (auto& a : agents_)
+    if (a.live)
+      a.deadline = deadline(now);
+}
+
+} // namespace sallyport::cloud

@@ -1,0 +1,265 @@
+// Rows: what is stored of a lease table, and how it is filled from there. Nothing derived is stored.
+#include "cloud/core/lease_table.hpp"
+#include "cloud/core/rows.hpp"
+
+#include <algorithm>
+
+namespace sallyport::cloud {
+
+namespace {
+
+constexpr std::uint8_t queue_format = 1, agent_format = 1, message_format = 1;
+
+std::string queue_row(const queue_info& q) {
+  row_writer w{queue_format};
+  auto& p = q.policy;
+  w.text(q.group.value), w.text(q.name.value);
+  w.num(p.max_attempts), w.span(p.backoff_min), w.span(p.backoff_max), w.span(p.attempt_timeout), w.span(p.hold_limit);
+  w.span(p.message_ttl), w.num(p.max_in_flight), w.num(p.max_messages), w.span(p.retention), w.num(p.retention_count);
+  w.num(p.paused), w.num(p.dead), w.num(p.unknown_effect), w.num(p.fingerprints);
+  return w.take();
+}
+
+bool read_queue(std::string_view value, queue_info& q) {
+  row_reader r{value};
+  if (r.num<std::uint8_t>() != queue_format)
+    return false;
+  auto& p = q.policy;
+  q.group.value = r.text(), q.name.value = r.text();
+  p.max_attempts = r.num<std::uint32_t>(), p.backoff_min = r.span(), p.backoff_max = r.span(), p.attempt_timeout = r.span();
+  p.hold_limit = r.span(), p.message_ttl = r.span(), p.max_in_flight = r.num<std::uint32_t>();
+  p.max_messages = r.num<std::uint64_t>(), p.retention = r.span(), p.retention_count = r.num<std::uint64_t>();
+  p.paused = r.num<std::uint8_t>() != 0, p.dead = r.num<wire::on_dead>(), p.unknown_effect = r.num<wire::on_unknown_effect>();
+  p.fingerprints = r.num<wire::fingerprint_policy>();
+  return r.at_end();
+}
+
+std::string agent_row(const agent_info& a) {
+  row_writer w{agent_format};
+  w.text(a.group.value), w.text(a.name.value), w.text(a.id.value);
+  w.num(a.life.process), w.num(a.life.opening), w.text(a.version);
+  w.pair(a.session.epoch, a.session.serial), w.num(static_cast<std::uint8_t>(a.live));
+  w.num(static_cast<std::uint32_t>(a.lanes.size()));
+  for (auto& lane : a.lanes)
+    w.text(lane.name.value);
+  w.num(static_cast<std::uint32_t>(a.connections.size()));
+  for (auto& c : a.connections) {
+    w.num(c.queue), w.text(c.announced.name.value), w.text(c.announced.adapter), w.num(c.announced.effect);
+    w.text(c.announced.fingerprint), w.num(c.announced.state), w.text(c.announced.detail);
+  }
+  return w.take();
+}
+
+bool read_agent(std::string_view value, agent_info& a) {
+  row_reader r{value};
+  if (r.num<std::uint8_t>() != agent_format)
+    return false;
+  a.group.value = r.text(), a.name.value = r.text(), a.id.value = r.text();
+  a.life.process = r.num<std::uint64_t>(), a.life.opening = r.num<std::uint64_t>(), a.version = r.text();
+  a.session = r.pair<session_id>(), a.live = r.num<std::uint8_t>() != 0;
+  for (auto n = r.num<std::uint32_t>(); n-- != 0 && r.ok();)
+    a.lanes.push_back({lane_id{std::string{r.text()}}, 0});
+  for (auto n = r.num<std::uint32_t>(); n-- != 0 && r.ok();) {
+    agent_connection c;
+    c.queue = r.num<queue_index>(), c.announced.name.value = r.text(), c.announced.adapter = r.text();
+    c.announced.effect = r.num<wire::effect_promise>(), c.announced.fingerprint = r.text();
+    c.announced.state = r.num<wire::reach>(), c.announced.detail = r.text();
+    a.connections.push_back(std::move(c));
+  }
+  return r.at_end() && a.lanes.size() <= lanes_max;
+}
+
+constexpr std::uint8_t flag_delayed = 1, flag_call = 2, flag_started = 4, flag_result = 8, flag_lease = 16;
+constexpr std::uint8_t flag_lost = 1, flag_solo = 2, flag_started_before = 4, flag_suspect = 8;
+
+std::string message_row(const message& m) {
+  row_writer w{message_format};
+  w.num(m.queue), w.num(m.state);
+  w.num(static_cast<std::uint8_t>((m.delayed ? flag_delayed : 0) | (m.call ? flag_call : 0) | (m.maybe_started ? flag_started : 0)
+                                  | (m.has_result ? flag_result : 0) | (m.lease ? flag_lease : 0)));
+  w.text(m.source()), w.text(m.event_id());
+  w.pair(m.content.high, m.content.low);
+  w.time(m.enqueued_at), w.time(m.due_at), w.time(m.expires_at);
+  w.num(m.key), w.num(m.bytes), w.num(m.attempts), w.num(m.losses), w.num(m.solo_losses);
+  if (!m.lease)
+    return w.take();
+  auto& l = *m.lease;
+  w.pair(l.fence.epoch, l.fence.counter), w.pair(l.burnt.epoch, l.burnt.counter);
+  w.pair(l.settled_under.epoch, l.settled_under.counter), w.num(l.settled_as);
+  w.num(l.agent), w.pair(l.session.epoch, l.session.serial), w.time(l.granted_at), w.num(l.seq), w.num(l.lane);
+  w.num(static_cast<std::uint8_t>((l.lost_last ? flag_lost : 0) | (l.lost_solo ? flag_solo : 0)
+                                  | (l.started_before ? flag_started_before : 0) | (l.as_suspect ? flag_suspect : 0)));
+  w.text(l.error), w.text(l.result);
+  w.num(static_cast<std::uint32_t>(l.history.size()));
+  for (auto& n : l.history) {
+    w.time(n.at), w.num(n.what), w.num(n.agent), w.pair(n.session.epoch, n.session.serial);
+    w.pair(n.fence.epoch, n.fence.counter), w.text(n.detail);
+  }
+  return w.take();
+}
+
+bool read_message(std::string_view value, message& m) {
+  row_reader r{value};
+  if (r.num<std::uint8_t>() != message_format)
+    return false;
+  m.queue = r.num<queue_index>(), m.state = r.num<message_state>();
+  const auto flags = r.num<std::uint8_t>();
+  m.delayed = flags & flag_delayed, m.call = flags & flag_call, m.maybe_started = flags & flag_started;
+  m.has_result = flags & flag_result;
+  const auto source = r.text(), id = r.text();
+  m.name = std::make_unique<char[]>(source.size() + id.size());
+  std::memcpy(m.name.get(), source.data(), source.size());
+  std::memcpy(m.name.get() + source.size(), id.data(), id.size());
+  m.source_bytes = static_cast<std::uint32_t>(source.size()), m.id_bytes = static_cast<std::uint32_t>(id.size());
+  m.content = r.pair<digest128>();
+  m.enqueued_at = r.time(), m.due_at = r.time(), m.expires_at = r.time();
+  m.key = r.num<std::uint64_t>(), m.bytes = r.num<std::uint32_t>(), m.attempts = r.num<std::uint16_t>();
+  m.losses = r.num<std::uint8_t>(), m.solo_losses = r.num<std::uint8_t>();
+  if ((flags & flag_lease) == 0)
+    return r.at_end();
+  m.lease = std::make_unique<lease_info>();
+  auto& l = *m.lease;
+  l.fence = r.pair<fence_token>(), l.burnt = r.pair<fence_token>(), l.settled_under = r.pair<fence_token>();
+  l.settled_as = r.num<wire::outcome_kind>(), l.agent = r.num<agent_index>(), l.session = r.pair<session_id>();
+  l.granted_at = r.time(), l.seq = r.num<std::uint64_t>(), l.lane = r.num<std::uint8_t>();
+  const auto more = r.num<std::uint8_t>();
+  l.lost_last = more & flag_lost, l.lost_solo = more & flag_solo, l.started_before = more & flag_started_before;
+  l.as_suspect = more & flag_suspect;
+  l.error = r.text(), l.result = r.text();
+  for (auto n = r.num<std::uint32_t>(); n-- != 0 && r.ok();) {
+    note one;
+    one.at = r.time(), one.what = r.num<note_kind>(), one.agent = r.num<agent_index>(), one.session = r.pair<session_id>();
+    one.fence = r.pair<fence_token>(), one.detail = r.text();
+    l.history.push_back(std::move(one));
+  }
+  return r.at_end();
+}
+
+} // namespace
+
+bool lease_table::restore(std::string_view key, std::string_view value) {
+  if (key.empty())
+    return false;
+  const char kind = key.front();
+  key.remove_prefix(1);
+  if (kind == 'c' && key.size() == 4) {
+    queue_info q;
+    if (!read_queue(value, q) || read_be(key) != queues_.size())
+      return false;
+    queue_by_name_.emplace(q.group.value + "/" + q.name.value, static_cast<queue_index>(queues_.size()));
+    queues_.push_back(std::move(q));
+    return true;
+  }
+  if (kind == 'g' && key.size() == 4) {
+    // Keys order rows: connections, then agents, then messages. So indexes can be checked as they are read.
+    agent_info a;
+    if (!read_agent(value, a) || read_be(key) != agents_.size()
+        || std::any_of(a.connections.begin(), a.connections.end(), [&](auto& c) { return c.queue >= queues_.size(); }))
+      return false;
+    agent_by_name_.emplace(a.group.value + "/" + a.name.value, static_cast<agent_index>(agents_.size()));
+    agents_.push_back(std::move(a));
+    return true;
+  }
+  if (kind == 'm' && key.size() == 16) {
+    const auto s = new_slot();
+    auto& m = messages_[s];
+    m.id = {read_be(key.substr(0, 8)), read_be(key.substr(8))};
+    if (!read_message(value, m) || m.queue >= queues_.size() || m.state > message_state::cancelled
+        || (m.lease && m.lease->agent != nowhere && m.lease->agent >= agents_.size())
+        || (m.state == message_state::granted && (!m.lease || m.lease->agent == nowhere)))
+      return false;
+    by_id_.emplace(m.id, s);
+    by_name_.insert(s);
+    return true;
+  }
+  return false;
+}
+
+void lease_table::restored(instant now) {
+  for (agent_index i = 0; i < agents_.size(); ++i) {
+    auto& a = agents_[i];
+    sessions_[a.session] = i;
+    if (!a.live)
+      continue;
+    ++live_sessions_;
+    a.deadline = deadline(now);
+    schedule(i);
+  }
+  std::vector<std::pair<wall_time, slot>> ended;
+  for (slot s = 0; s < messages_.size(); ++s) {
+    auto& m = messages_[s];
+    auto& q = queues_[m.queue];
+    if (!is_final(m.state))
+      ++q.live, ++live_;
+    if (m.lease && m.lease->lost_last && m.state == message_state::waiting && m.lease->agent != nowhere)
+      agents_[m.lease->agent].lost.push_back({s, m.lease->fence});
+    switch (m.state) {
+      case message_state::waiting:
+        wait(s); // In id order, as replayed; so the fifo stays sorted.
+        break;
+      case message_state::granted: {
+        auto& a = agents_[m.lease->agent];
+        SALLYPORT_ASSERT(a.live); // A session ends in the same append as its grants.
+        push_back(a.held, s);
+        ++q.granted, ++granted_;
+        a.suspects_held += m.lease->as_suspect;
+        m.lease->hold_until = now.mono + (q.policy.hold_limit.count() != 0 ? q.policy.hold_limit
+                                                                           : std::max(milliseconds{900'000}, 10 * q.policy.attempt_timeout));
+        if (m.expires_at != never && !m.call)
+          expiries_.emplace(m.expires_at, s);
+        if (m.key != 0)
+          ++q.lanes[m.key].held;
+        break;
+      }
+      default:
+        ended.emplace_back(m.due_at, s);
+    }
+    // The seq of the last claim that granted something, so that its repetition gets the same answer.
+    if (m.lease && m.lease->agent != nowhere)
+      if (auto& a = agents_[m.lease->agent]; a.session == m.lease->session && m.lease->lane < a.lanes.size())
+        a.lanes[m.lease->lane].seq = std::max(a.lanes[m.lease->lane].seq, m.lease->seq);
+  }
+  std::sort(ended.begin(), ended.end());
+  for (auto [at, s] : ended) {
+    auto& m = messages_[s];
+    auto& q = queues_[m.queue];
+    push_back(m.state == message_state::dead ? q.dead : q.finals, s);
+    if (m.state != message_state::dead)
+      ++retained_;
+    else if (m.key != 0 && q.policy.dead == wire::on_dead::block)
+      ++q.lanes[m.key].blocking;
+  }
+  for (auto& q : queues_) {
+    std::vector<std::uint64_t> keys;
+    for (auto& [key, lane] : q.lanes)
+      keys.push_back(key);
+    for (auto key : keys)
+      refresh_lane(q, key); // Now that it is known what is held and what blocks.
+  }
+}
+
+void lease_table::collect(batch& changes) {
+  for (auto q : dirty_queues_) {
+    queues_[q].dirty = false;
+    changes.push_back({tree::meta, change::kind::put, index_key('c', q), queue_row(queues_[q]), {}});
+  }
+  for (auto a : dirty_agents_) {
+    agents_[a].dirty = false;
+    changes.push_back({tree::meta, change::kind::put, index_key('g', a), agent_row(agents_[a]), {}});
+  }
+  for (auto s : dirty_messages_) {
+    auto& m = messages_[s];
+    if (!m.dirty)
+      continue; // Forgotten since, or its slot was used again and stands here twice.
+    m.dirty = false;
+    changes.push_back({tree::meta, change::kind::put, message_key('m', m.id), message_row(m), {}});
+  }
+  for (auto id : erased_)
+    changes.push_back({tree::meta, change::kind::del, message_key('m', id), {}, {}});
+  for (auto& c : content_)
+    changes.push_back(std::move(c));
+  dirty_queues_.clear(), dirty_agents_.clear(), dirty_messages_.clear(), erased_.clear(), content_.clear();
+  dirty_ = 0;
+}
+
+} // namespace sallyport::cloud
