@@ -31,7 +31,8 @@ namespace sallyport::wire {
 [[nodiscard]] std::string encode(const queue_page& v);
 [[nodiscard]] std::string encode(const redrive& v);
 [[nodiscard]] std::string encode(const count_reply& v);
-/// application/problem+json (RFC 9457): type, title, status, detail, code, and index or retry_after_s where known.
+/// application/problem+json (RFC 9457): type, title, status, detail, code; index or retry_after_s where known; of a call that ran out
+/// of time also its outcome.
 [[nodiscard]] std::string encode(const error& v);
 
 template <class T>

@@ -164,6 +164,8 @@ std::string encode(const error& e) {
     w.field("index", std::uint64_t{*e.index});
   if (e.retry_after_s)
     w.field("retry_after_s", std::uint64_t{*e.retry_after_s});
+  if (e.code == errc::call_not_started || e.code == errc::call_outcome_unknown)
+    w.field("outcome", e.code == errc::call_not_started ? "not_started" : "unknown");
   w.end_object();
   return w.take();
 }

@@ -181,7 +181,7 @@ inline constexpr auto fields<settlement> = std::tuple{
 
 template <>
 inline constexpr auto fields<settle> = std::tuple{
-  required("agent_id", &settle::agent),
+  optional("agent_id", &settle::agent),
   required("items", &settle::items)};
 
 template <>

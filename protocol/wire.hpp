@@ -161,7 +161,7 @@ struct settlement {
   // done: raw JSON, at most 256 KiB; empty means none.
   std::string result;
 };
-/// POST /v1/sessions/{s}/settlements. The agent id lets settlements be judged after the session was forgotten.
+/// POST /v1/sessions/{s}/settlements. The agent id (may be empty) lets settlements be judged after the session was forgotten.
 struct settle {
   agent_id agent;
   std::vector<settlement> items;

@@ -95,7 +95,7 @@ void for_each_struct(Check check) {
                  "[1e999]"}}},
         R"({"agent_id":"Id_1","items":[{"message":"m17-1","fence":"17-3","outcome":"failed","scope":"target","retryable":false,)"
         R"("effect":"unknown","error":"no route","delay_ms":500,"started":true,"result":[1e999]}]})",
-        keys{"agent_id", "items"});
+        keys{"items"});
   check(settle_reply{{{m1, f3, verdict_kind::already, "dead", outcome_kind::failed, {}},
                       {m2, f4, verdict_kind::unknown, "granted", {}, errc::not_holder}}},
         R"({"items":[{"message":"m17-1","fence":"17-3","verdict":"already","state":"dead","outcome":"failed"},)"
@@ -364,6 +364,12 @@ TEST(problems, are_problem_json_and_read_back_as_the_error_they_were) {
   SALLYPORT_ERRORS(SALLYPORT_X)
 #undef SALLYPORT_X
   EXPECT_EQ(decode_problem(padded_body{encode(make_error(errc::not_ready, ""))}), make_error(errc::not_ready, ""));
+}
+
+TEST(problems, of_a_call_that_ran_out_of_time_say_whether_it_may_have_run) {
+  EXPECT_NE(encode(make_error(errc::call_not_started, "x")).find(R"("outcome":"not_started")"), std::string::npos);
+  EXPECT_NE(encode(make_error(errc::call_outcome_unknown, "x")).find(R"("outcome":"unknown")"), std::string::npos);
+  EXPECT_EQ(encode(make_error(errc::no_agent_up, "x")).find("outcome"), std::string::npos);
 }
 
 TEST(problems, of_a_newer_hub_are_understood_by_their_status) {
