@@ -37,7 +37,7 @@ const std::vector<std::set<std::string>> layers = {
 
 /// Neighbours in a line that may link each other in this direction.
 const std::set<std::pair<std::string, std::string>> neighbours = {
-  {"runtime_core", "config"}, // An agent's settings are plain values.
+  {"runtime_core", "config"},      // An agent's settings are plain values.
   {"adapters_http", "runtime_io"}, // One HTTP client for hubs and local services.
 };
 
@@ -97,12 +97,11 @@ TEST(link_graph, every_library_of_the_order_exists) {
 }
 
 TEST(link_graph, a_wrong_edge_an_unknown_library_and_an_effect_in_a_core_are_found) {
-  std::istringstream graph{
-    "sallyport_cli sallyport_runtime\n"
-    "sallyport_protocol sallyport_config\n"
-    "sallyport_adapters_sql sallyport_adapters_file\n"
-    "sallyport_misc sallyport_protocol\n"
-    "sallyport_cloud_core CAF::core\n"};
+  std::istringstream graph{"sallyport_cli sallyport_runtime\n"
+                           "sallyport_protocol sallyport_config\n"
+                           "sallyport_adapters_sql sallyport_adapters_file\n"
+                           "sallyport_misc sallyport_protocol\n"
+                           "sallyport_cloud_core CAF::core\n"};
   EXPECT_THAT(wrong_edges(graph),
               ElementsAre("protocol -> config", "adapters_sql -> adapters_file", "misc has no place in the order",
                           "cloud_core -> CAF::core: a core has no effects"));
@@ -163,7 +162,9 @@ std::string read_file(const fs::path& path) {
   return {std::istreambuf_iterator<char>{file}, {}};
 }
 
-bool is_source(const fs::path& path) { return path.extension() == ".hpp" || path.extension() == ".cpp"; }
+bool is_source(const fs::path& path) {
+  return path.extension() == ".hpp" || path.extension() == ".cpp";
+}
 
 /// Every source of every core/ folder of the product.
 std::vector<fs::path> core_sources() {
