@@ -64,7 +64,8 @@ bool walk(simdjson::ondemand::value value) {
       for (auto field : object) {
         std::string_view key;
         od::value member;
-        if (field.unescaped_key().get(key) != simdjson::SUCCESS || field.value().get(member) != simdjson::SUCCESS || !walk(member))
+        if (field.unescaped_key().get(key) != simdjson::SUCCESS || field.value().get(member) != simdjson::SUCCESS
+            || !walk(member))
           return false;
       }
       return true;
@@ -103,8 +104,9 @@ void on_demand_walk(benchmark::State& state) {
   simdjson::ondemand::parser parser;
   for (auto _ : state) {
     simdjson::ondemand::document document;
-    bool ok = parser.iterate(body.view().data(), body.view().size(), body.view().size() + simdjson::SIMDJSON_PADDING).get(document)
-              == simdjson::SUCCESS;
+    bool ok =
+      parser.iterate(body.view().data(), body.view().size(), body.view().size() + simdjson::SIMDJSON_PADDING).get(document)
+      == simdjson::SUCCESS;
     simdjson::ondemand::array events;
     ok = ok && document.get_array().get(events) == simdjson::SUCCESS;
     if (ok)
@@ -142,7 +144,13 @@ void events_parsed(benchmark::State& state) {
 wire::claim_reply reply(bool is_row) {
   wire::claim_reply r;
   for (std::uint64_t i = 0; i < events_in_batch; ++i)
-    r.grants.push_back({{1'769'860'800'000, i}, {1'769'860'800'000, i + 1}, {"erp-db"}, 1, seconds{60}, "", false,
+    r.grants.push_back({{1'769'860'800'000, i},
+                        {1'769'860'800'000, i + 1},
+                        {"erp-db"},
+                        1,
+                        seconds{60},
+                        "",
+                        false,
                         std::make_shared<const std::string>(event_of_1_kib(i, is_row))});
   return r;
 }

@@ -37,6 +37,9 @@ namespace sallyport::wire {
 
 template <class T>
 [[nodiscard]] result<T> decode(const padded_body& body) = delete;
+
+// One line each, to be read as a table.
+// clang-format off
 template <> result<enqueue_reply> decode(const padded_body& body);
 template <> result<open_session> decode(const padded_body& body);
 template <> result<session_opened> decode(const padded_body& body);
@@ -59,6 +62,7 @@ template <> result<groups_reply> decode(const padded_body& body);
 template <> result<queue_page> decode(const padded_body& body);
 template <> result<redrive> decode(const padded_body& body);
 template <> result<count_reply> decode(const padded_body& body);
+// clang-format on
 
 /// A problem+json body as the error it was; protocol_violation when it is not one. (`error` is the payload here, so no result<error>.)
 [[nodiscard]] error decode_problem(const padded_body& body);

@@ -49,7 +49,9 @@ struct reader {
   }
 };
 
-bool read(reader& r, bool& v, range) { return r.wants(json_type::boolean) && r.in.boolean(v); }
+bool read(reader& r, bool& v, range) {
+  return r.wants(json_type::boolean) && r.in.boolean(v);
+}
 
 bool read(reader& r, std::uint64_t& v, range allowed) {
   std::string_view token;
@@ -82,7 +84,9 @@ bool read(reader& r, milliseconds& v, range allowed) {
   return true;
 }
 
-bool read(reader& r, epoch_number& v, range allowed) { return read(r, v.value, allowed); }
+bool read(reader& r, epoch_number& v, range allowed) {
+  return read(r, v.value, allowed);
+}
 
 bool read(reader& r, std::string& v, range allowed) {
   std::string_view text;
@@ -107,10 +111,18 @@ bool read_parsed(reader& r, T& v, Parse parse, const char* expected) {
   return true;
 }
 
-bool read(reader& r, fence_token& v, range) { return read_parsed(r, v, parse_fence, "a fence"); }
-bool read(reader& r, message_id& v, range) { return read_parsed(r, v, parse_message_id, "a message id"); }
-bool read(reader& r, session_id& v, range) { return read_parsed(r, v, parse_session_id, "a session id"); }
-bool read(reader& r, wall_time& v, range) { return read_parsed(r, v, parse_rfc3339, "a time as in RFC 3339"); }
+bool read(reader& r, fence_token& v, range) {
+  return read_parsed(r, v, parse_fence, "a fence");
+}
+bool read(reader& r, message_id& v, range) {
+  return read_parsed(r, v, parse_message_id, "a message id");
+}
+bool read(reader& r, session_id& v, range) {
+  return read_parsed(r, v, parse_session_id, "a session id");
+}
+bool read(reader& r, wall_time& v, range) {
+  return read_parsed(r, v, parse_rfc3339, "a time as in RFC 3339");
+}
 
 // A code that only a newer hub knows is as good as none: the verdict itself says what to do.
 bool read(reader& r, std::optional<errc>& v, range) {
@@ -132,8 +144,7 @@ bool read(reader& r, name_of<Tag>& v, range) {
                      is_token ? "1 to 64 of A-Z a-z 0-9 _ -" : "1 to 63 of a-z 0-9 . _ - beginning with a letter or digit");
 }
 
-template <class Enum>
-  requires std::is_enum_v<Enum>
+template <enumeration Enum>
 bool read(reader& r, Enum& v, range) {
   std::string_view text;
   if (!r.wants(json_type::string) || !r.in.string(text))
@@ -181,12 +192,13 @@ bool read_hex(reader& r, std::uint64_t& v) {
 
 template <class T>
 bool read(reader& r, std::vector<T>& v, range);
-template <class Struct>
-  requires(std::tuple_size_v<decltype(fields<Struct>)> > 0)
+template <described Struct>
 bool read(reader& r, Struct& v, range);
 
 template <class T>
-bool read(reader& r, std::optional<T>& v, range allowed) { return read(r, v.emplace(), allowed); }
+bool read(reader& r, std::optional<T>& v, range allowed) {
+  return read(r, v.emplace(), allowed);
+}
 
 template <class T>
 bool read(reader& r, std::vector<T>& v, range) {
@@ -209,8 +221,7 @@ bool read_field(reader& r, Struct& v, const field<Form, Member>& f) {
   return read_it() || r.below(f.name);
 }
 
-template <class Struct>
-  requires(std::tuple_size_v<decltype(fields<Struct>)> > 0)
+template <described Struct>
 bool read(reader& r, Struct& v, range) {
   std::uint64_t found = 0; // One bit per line of the table.
   const auto take = [&](std::string_view key) {
@@ -254,6 +265,8 @@ result<T> from_json(const padded_body& body) {
 
 } // namespace
 
+// One line each, to be read as a table.
+// clang-format off
 template <> result<enqueue_reply> decode(const padded_body& body) { return from_json<enqueue_reply>(body); }
 template <> result<open_session> decode(const padded_body& body) { return from_json<open_session>(body); }
 template <> result<session_opened> decode(const padded_body& body) { return from_json<session_opened>(body); }
@@ -276,6 +289,7 @@ template <> result<groups_reply> decode(const padded_body& body) { return from_j
 template <> result<queue_page> decode(const padded_body& body) { return from_json<queue_page>(body); }
 template <> result<redrive> decode(const padded_body& body) { return from_json<redrive>(body); }
 template <> result<count_reply> decode(const padded_body& body) { return from_json<count_reply>(body); }
+// clang-format on
 
 namespace {
 
@@ -288,6 +302,7 @@ struct problem {
 
 } // namespace
 
+// clang-format off
 template <>
 inline constexpr auto fields<problem> = std::tuple{
   required("code", &problem::code),
@@ -295,6 +310,7 @@ inline constexpr auto fields<problem> = std::tuple{
   optional("detail", &problem::detail),
   optional("index", &problem::index),
   optional("retry_after_s", &problem::retry_after_s)};
+// clang-format on
 
 error decode_problem(const padded_body& body) {
   auto read_back = from_json<problem>(body);

@@ -9,6 +9,8 @@ namespace sallyport::wire {
 
 namespace {
 
+// One line each, to be read as a table.
+// clang-format off
 void write(json_writer& w, bool v) { w.boolean(v); }
 void write(json_writer& w, std::uint32_t v) { w.number(std::uint64_t{v}); }
 void write(json_writer& w, std::uint64_t v) { w.number(v); }
@@ -23,16 +25,15 @@ void write(json_writer& w, const std::string& v) { w.string(v); }
 void write(json_writer& w, const shared_bytes& v) { w.raw(*v); }
 template <class Tag>
 void write(json_writer& w, const name_of<Tag>& v) { w.string(v.value); }
-template <class Enum>
-  requires std::is_enum_v<Enum>
+template <enumeration Enum>
 void write(json_writer& w, Enum v) { w.string(to_string(v)); }
 template <class T>
 void write(json_writer& w, const std::vector<T>& v);
-template <class Struct>
-  requires(std::tuple_size_v<decltype(fields<Struct>)> > 0)
+template <described Struct>
 void write(json_writer& w, const Struct& v);
 template <class T>
 void write(json_writer& w, const std::optional<T>& v) { write(w, *v); }
+// clang-format on
 
 void write_hex(json_writer& w, std::uint64_t v) {
   std::string digits(16, '0');
@@ -42,11 +43,17 @@ void write_hex(json_writer& w, std::uint64_t v) {
 }
 
 template <class T>
-bool is_default(const T& v, const T& fallback) { return v == fallback; }
+bool is_default(const T& v, const T& fallback) {
+  return v == fallback;
+}
 template <class T>
-bool is_default(const std::vector<T>& v, const std::vector<T>&) { return v.empty(); }
+bool is_default(const std::vector<T>& v, const std::vector<T>&) {
+  return v.empty();
+}
 template <class T>
-bool is_default(const std::optional<T>& v, const std::optional<T>&) { return !v; }
+bool is_default(const std::optional<T>& v, const std::optional<T>&) {
+  return !v;
+}
 
 template <class Struct, form Form, class Member>
 void write_field(json_writer& w, const Struct& v, const field<Form, Member>& f) {
@@ -85,7 +92,9 @@ verdict with_code(verdict v) {
   return v;
 }
 template <class Struct>
-const Struct& with_code(const Struct& v) { return v; }
+const Struct& with_code(const Struct& v) {
+  return v;
+}
 
 template <class T>
 void write(json_writer& w, const std::vector<T>& v) {
@@ -95,8 +104,7 @@ void write(json_writer& w, const std::vector<T>& v) {
   w.end_array();
 }
 
-template <class Struct>
-  requires(std::tuple_size_v<decltype(fields<Struct>)> > 0)
+template <described Struct>
 void write(json_writer& w, const Struct& given) {
   const auto& v = with_code(given);
   w.begin_object();
@@ -115,13 +123,6 @@ std::string to_json(const T& v, std::size_t bytes = 256) {
 
 } // namespace
 
-std::string encode(const enqueue_reply& v) { return to_json(v, 32 + 128 * v.messages.size()); }
-std::string encode(const open_session& v) { return to_json(v); }
-std::string encode(const session_opened& v) { return to_json(v); }
-std::string encode(const heartbeat& v) { return to_json(v); }
-std::string encode(const heartbeat_reply& v) { return to_json(v); }
-std::string encode(const session_closed& v) { return to_json(v); }
-std::string encode(const claim& v) { return to_json(v); }
 std::string encode(const claim_reply& v) {
   // One allocation for the whole reply: everything about a grant but its event and names fits into 256 bytes, and no character of
   // a partition key takes more than six.
@@ -130,12 +131,23 @@ std::string encode(const claim_reply& v) {
     bytes += 256 + g.event->size() + g.connection.value.size() + 6 * g.partition_key.size();
   return to_json(v, bytes);
 }
+
 std::string encode(const settle& v) {
   std::size_t bytes = 128;
   for (const auto& item : v.items)
     bytes += 192 + item.error.size() + item.result.size();
   return to_json(v, bytes);
 }
+
+// One line each, to be read as a table.
+// clang-format off
+std::string encode(const enqueue_reply& v) { return to_json(v, 32 + 128 * v.messages.size()); }
+std::string encode(const open_session& v) { return to_json(v); }
+std::string encode(const session_opened& v) { return to_json(v); }
+std::string encode(const heartbeat& v) { return to_json(v); }
+std::string encode(const heartbeat_reply& v) { return to_json(v); }
+std::string encode(const session_closed& v) { return to_json(v); }
+std::string encode(const claim& v) { return to_json(v); }
 std::string encode(const settle_reply& v) { return to_json(v, 32 + 128 * v.items.size()); }
 std::string encode(const extend& v) { return to_json(v); }
 std::string encode(const extend_reply& v) { return to_json(v); }
@@ -149,6 +161,7 @@ std::string encode(const groups_reply& v) { return to_json(v, 4096); }
 std::string encode(const queue_page& v) { return to_json(v, 4096); }
 std::string encode(const redrive& v) { return to_json(v); }
 std::string encode(const count_reply& v) { return to_json(v); }
+// clang-format on
 
 std::string encode(const error& e) {
   const auto code = to_string(e.code);
@@ -170,6 +183,8 @@ std::string encode(const error& e) {
   return w.take();
 }
 
+// One line each, to be read as a table.
+// clang-format off
 std::string_view to_string(reach v) { return words<reach>.at(static_cast<std::size_t>(v)); }
 std::string_view to_string(effect_promise v) { return words<effect_promise>.at(static_cast<std::size_t>(v)); }
 std::string_view to_string(session_command v) { return words<session_command>.at(static_cast<std::size_t>(v)); }
@@ -180,5 +195,6 @@ std::string_view to_string(verdict_kind v) { return words<verdict_kind>.at(stati
 std::string_view to_string(on_dead v) { return words<on_dead>.at(static_cast<std::size_t>(v)); }
 std::string_view to_string(on_unknown_effect v) { return words<on_unknown_effect>.at(static_cast<std::size_t>(v)); }
 std::string_view to_string(fingerprint_policy v) { return words<fingerprint_policy>.at(static_cast<std::size_t>(v)); }
+// clang-format on
 
 } // namespace sallyport::wire

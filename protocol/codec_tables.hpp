@@ -6,6 +6,7 @@
 
 #include <array>
 #include <tuple>
+#include <type_traits>
 
 namespace sallyport::wire {
 
@@ -50,6 +51,15 @@ constexpr range result_bytes{0, 256 * 1024};
 template <class Struct>
 constexpr auto fields = std::tuple<>{};
 
+/// What has a table below.
+template <class T>
+concept described = (std::tuple_size_v<std::remove_const_t<decltype(fields<T>)>> > 0);
+
+template <class T>
+concept enumeration = std::is_enum_v<T>;
+
+// One line each, to be read as a table.
+// clang-format off
 // ---- enqueue -----------------------------------------------------------------------------------------------------------------
 
 template <>
@@ -374,5 +384,6 @@ template <>
 inline constexpr auto words<on_unknown_effect> = std::array<std::string_view, 2>{"retry", "dead_letter"};
 template <>
 inline constexpr auto words<fingerprint_policy> = std::array<std::string_view, 2>{"warn", "refuse"};
+// clang-format on
 
 } // namespace sallyport::wire

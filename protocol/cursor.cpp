@@ -22,8 +22,8 @@ const char* plain_end(const char* p, const char* end) {
   const auto quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), control = _mm_set1_epi8(0x1f);
   for (; end - p >= 16; p += 16) {
     auto v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    auto hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
-                            _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
+    auto hit =
+      _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)), _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
     if (auto mask = static_cast<unsigned>(_mm_movemask_epi8(hit)))
       return p + std::countr_zero(mask);
   }
@@ -82,7 +82,10 @@ key_set::verdict key_set::add(std::string_view& key, bool is_temporary) {
 }
 
 json_cursor::json_cursor(std::string_view text, std::size_t depth_max)
-  : begin_(text.data()), end_(begin_ + text.size()), p_(begin_), depth_max_(std::min(depth_max, depth_limit)) {
+  : begin_(text.data()),
+    end_(begin_ + text.size()),
+    p_(begin_),
+    depth_max_(std::min(depth_max, depth_limit)) {
   if (!simdjson::validate_utf8(text.data(), text.size())) {
     // Reading goes on up to the bad byte, so that a fault before it is reported first and a batch knows which event is at fault.
     cut_at_bad_utf8_ = true;
@@ -268,7 +271,10 @@ bool json_cursor::hex4(unsigned& code) {
     if (p_ == end_)
       return malformed("a string does not end");
     const auto c = *p_;
-    const auto digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    const auto digit = c >= '0' && c <= '9'   ? c - '0'
+                       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                              : -1;
     if (digit < 0)
       return malformed("expected four hexadecimal digits");
     code = code << 4 | static_cast<unsigned>(digit);

@@ -15,7 +15,7 @@ using detail::json_cursor;
 using detail::json_fault;
 using detail::json_type;
 
-constexpr std::size_t attribute_bytes_max = 1024; // id and source are parts of dedup keys held in memory; the others are held too.
+constexpr std::size_t attribute_bytes_max = 1024; // The hub holds source and id of every message in memory.
 constexpr std::size_t partition_key_bytes_max = 512;
 
 bool is_attribute_name(std::string_view name) {
@@ -113,16 +113,22 @@ bool event_reader::read(parsed_event& event) {
   has_spec_version_ = has_data_ = has_base64_ = false;
   if (const auto found = in_.type(); found != json_type::object && found != json_type::none) {
     const auto hint = found == json_type::array ? " (a batch has the content type application/cloudevents-batch+json)" : "";
-    return refuse(errc::invalid_request, std::string{"expected an event object, found "}.append(with_article(found)).append(hint));
+    return refuse(errc::invalid_request,
+                  std::string{"expected an event object, found "}.append(with_article(found)).append(hint));
   }
   const auto start = in_.position();
   if (!in_.members([&](std::string_view name) { return attribute(name, event); }))
     return false;
   event.raw = in_.since(start);
   if (event.raw.size() > limits_.event_bytes)
-    return refuse(errc::event_too_large, std::to_string(event.raw.size()) + " bytes, the limit is " + std::to_string(limits_.event_bytes));
+    return refuse(errc::event_too_large,
+                  std::to_string(event.raw.size()) + " bytes, the limit is " + std::to_string(limits_.event_bytes));
   const auto& a = event.attributes;
-  const auto* missing = !has_spec_version_ ? "specversion" : a.id.empty() ? "id" : a.source.empty() ? "source" : a.type.empty() ? "type" : nullptr;
+  const auto* missing = !has_spec_version_ ? "specversion"
+                        : a.id.empty()     ? "id"
+                        : a.source.empty() ? "source"
+                        : a.type.empty()   ? "type"
+                                           : nullptr;
   if (missing)
     return refuse(errc::missing_attribute, std::string{"the event has no "} + missing);
   if (has_data_ && has_base64_)

@@ -89,17 +89,31 @@ std::optional<Id> parse(std::string_view prefix, std::string_view text) {
   return Id{first, second};
 }
 
-bool is_lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+bool is_lower_alnum(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
 
 } // namespace
 
-std::string to_string(fence_token fence) { return join("", fence.epoch, fence.counter); }
-std::string to_string(message_id id) { return join("m", id.epoch, id.serial); }
-std::string to_string(session_id id) { return join("s", id.epoch, id.serial); }
+std::string to_string(fence_token fence) {
+  return join("", fence.epoch, fence.counter);
+}
+std::string to_string(message_id id) {
+  return join("m", id.epoch, id.serial);
+}
+std::string to_string(session_id id) {
+  return join("s", id.epoch, id.serial);
+}
 
-std::optional<fence_token> parse_fence(std::string_view text) { return parse<fence_token>("", text); }
-std::optional<message_id> parse_message_id(std::string_view text) { return parse<message_id>("m", text); }
-std::optional<session_id> parse_session_id(std::string_view text) { return parse<session_id>("s", text); }
+std::optional<fence_token> parse_fence(std::string_view text) {
+  return parse<fence_token>("", text);
+}
+std::optional<message_id> parse_message_id(std::string_view text) {
+  return parse<message_id>("m", text);
+}
+std::optional<session_id> parse_session_id(std::string_view text) {
+  return parse<session_id>("s", text);
+}
 
 bool is_valid_name(std::string_view text) {
   return !text.empty() && text.size() <= 63 && is_lower_alnum(text[0])

@@ -31,9 +31,13 @@ public:
   json_writer& field(std::string_view name, const char* text) { return key(name).string(text); }
   json_writer& field(std::string_view name, bool b) { return key(name).boolean(b); }
   template <std::unsigned_integral T>
-  json_writer& field(std::string_view name, T n) { return key(name).number(std::uint64_t{n}); }
+  json_writer& field(std::string_view name, T n) {
+    return key(name).number(std::uint64_t{n});
+  }
   template <std::signed_integral T>
-  json_writer& field(std::string_view name, T n) { return key(name).number(std::int64_t{n}); }
+  json_writer& field(std::string_view name, T n) {
+    return key(name).number(std::int64_t{n});
+  }
 
   void reserve(std::size_t bytes) { out_.reserve(bytes); }
   [[nodiscard]] std::string take() { return std::move(out_); }

@@ -75,10 +75,10 @@ std::string to_rfc3339(wall_time t) {
   const year_month_day date{day};
   const hh_mm_ss<milliseconds> time{t - day};
   std::array<char, 32> buffer;
-  const auto n = std::snprintf(buffer.data(), buffer.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", int{date.year()},
-                               unsigned{date.month()}, unsigned{date.day()}, static_cast<int>(time.hours().count()),
-                               static_cast<int>(time.minutes().count()), static_cast<int>(time.seconds().count()),
-                               static_cast<int>(time.subseconds().count()));
+  const auto n =
+    std::snprintf(buffer.data(), buffer.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", int{date.year()}, unsigned{date.month()},
+                  unsigned{date.day()}, static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
+                  static_cast<int>(time.seconds().count()), static_cast<int>(time.subseconds().count()));
   return {buffer.data(), static_cast<std::size_t>(n)};
 }
 

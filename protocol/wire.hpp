@@ -83,8 +83,8 @@ struct lane_position {
 };
 /// Everything the agent knows it holds, sent when the hub asked for it.
 struct held_list {
-  std::vector<lane_position> lanes;   // The last seq received (not sent) per lane.
-  std::vector<held_grant> held;       // Includes grants whose settlement is unanswered.
+  std::vector<lane_position> lanes; // The last seq received (not sent) per lane.
+  std::vector<held_grant> held;     // Includes grants whose settlement is unanswered.
 };
 /// POST /v1/sessions/{s}/heartbeat
 struct heartbeat {
@@ -204,7 +204,7 @@ struct extend_reply {
 
 struct history_entry {
   wall_time at{};
-  std::string what;  // queued, granted, lost, disconnected, released, settled, failed, retry_scheduled, dead, stale_settle, late_settle, ...
+  std::string what;  // queued, granted, lost, settled, stale_settle, ...: the enum of HistoryEntry in docs/openapi.yaml
   std::string agent; // Whom it concerns; may be empty.
   std::string session;
   fence_token fence; // None when no fence is concerned.
@@ -249,11 +249,11 @@ struct queue_policy {
   milliseconds backoff_min{1000};
   milliseconds backoff_max{600'000};
   milliseconds attempt_timeout{60'000};
-  milliseconds hold_limit{0};     // 0: max(15 min, 10 × attempt_timeout)
-  milliseconds message_ttl{0};    // 0: none
-  std::uint32_t max_in_flight = 0; // 0: no limit of its own
-  std::uint64_t max_messages = 0;  // 0: as much as the store holds
-  milliseconds retention{24 * 3'600'000};   // How long a final message is remembered (dedup, settle, explain)
+  milliseconds hold_limit{0};                // 0: max(15 min, 10 × attempt_timeout)
+  milliseconds message_ttl{0};               // 0: none
+  std::uint32_t max_in_flight = 0;           // 0: no limit of its own
+  std::uint64_t max_messages = 0;            // 0: as much as the store holds
+  milliseconds retention{24 * 3'600'000};    // How long a final message is remembered (dedup, settle, explain)
   std::uint64_t retention_count = 1'000'000; // ... and how many of them at most
   bool paused = false;
   on_dead dead = on_dead::skip;
@@ -277,10 +277,10 @@ struct connection_view {
   connection_name name;
   queue_policy policy;
   std::uint64_t ready = 0, delayed = 0, behind_key = 0, granted = 0, dead = 0, retained = 0; // Messages by state.
-  std::uint64_t enqueued_total = 0, settled_total = 0, failed_total = 0, lost_total = 0; // Since the hub's start.
-  std::optional<milliseconds> oldest_age; // Of the oldest message not final.
-  milliseconds retention_now{};           // How far back the window really reaches.
-  std::string target_state;               // closed (in order), open (paused after target failures), probing
+  std::uint64_t enqueued_total = 0, settled_total = 0, failed_total = 0, lost_total = 0;     // Since the hub's start.
+  std::optional<milliseconds> oldest_age;                                                    // Of the oldest message not final.
+  milliseconds retention_now{}; // How far back the window really reaches.
+  std::string target_state;     // closed (in order), open (paused after target failures), probing
   std::optional<wall_time> target_retry_at;
   bool fingerprints_differ = false;
   std::string adapter;

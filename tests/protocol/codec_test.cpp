@@ -14,15 +14,30 @@ namespace {
 constexpr message_id m1{17, 1}, m2{17, 2};
 constexpr fence_token f3{17, 3}, f4{17, 4};
 const wall_time noon{milliseconds{1'769'860'800'000}};
-const auto event_bytes = std::make_shared<const std::string>(R"({ "specversion":"1.0","data":[1e999, 12345678901234567890123456789012345678] })");
+const auto event_bytes =
+  std::make_shared<const std::string>(R"({ "specversion":"1.0","data":[1e999, 12345678901234567890123456789012345678] })");
 
-announced_connection erp() { return {{"erp-db"}, "sql", effect_promise::exactly_once, "postgresql/db1/5432/erp", reach::down, "no route"}; }
+announced_connection erp() {
+  return {{"erp-db"}, "sql", effect_promise::exactly_once, "postgresql/db1/5432/erp", reach::down, "no route"};
+}
 constexpr auto erp_json =
   R"({"name":"erp-db","adapter":"sql","effect":"exactly_once","fingerprint":"postgresql/db1/5432/erp","state":"down","detail":"no route"})";
 
 queue_policy policy_of_primes() {
-  return {7, milliseconds{11}, milliseconds{13}, milliseconds{17}, milliseconds{19}, milliseconds{23}, 29, 31, milliseconds{37}, 41, true,
-          on_dead::block, on_unknown_effect::dead_letter, fingerprint_policy::refuse};
+  return {7,
+          milliseconds{11},
+          milliseconds{13},
+          milliseconds{17},
+          milliseconds{19},
+          milliseconds{23},
+          29,
+          31,
+          milliseconds{37},
+          41,
+          true,
+          on_dead::block,
+          on_unknown_effect::dead_letter,
+          fingerprint_policy::refuse};
 }
 constexpr auto policy_of_primes_json =
   R"({"max_attempts":7,"backoff_min_ms":11,"backoff_max_ms":13,"attempt_timeout_ms":17,"hold_limit_ms":19,"message_ttl_ms":23,)"
@@ -50,7 +65,9 @@ const std::string erp_view_json =
     R"("lost_total":10,"oldest_age_ms":11,"retention_now_ms":12,"target_state":"open","target_retry_at":"2026-01-31T12:00:00.000Z",)"
     R"("fingerprints_differ":true,"adapter":"sql","effect":"exactly_once"})";
 
-group_view plant_view() { return {{"plant"}, {{{"a"}, "s17-1", "0.1.0", true, 1, 2, 3, 4, {erp()}}}, {erp_view()}}; }
+group_view plant_view() {
+  return {{"plant"}, {{{"a"}, "s17-1", "0.1.0", true, 1, 2, 3, 4, {erp()}}}, {erp_view()}};
+}
 const std::string plant_view_json =
   R"({"name":"plant","agents":[{"name":"a","session":"s17-1","version":"0.1.0","live":true,"held":1,"granted_total":2,)"
   R"("settled_total":3,"lost_total":4,"connections":[)"
@@ -91,8 +108,8 @@ void for_each_struct(Check check) {
           + *event_bytes + "}]}",
         keys{"grants"});
   check(settle{{"Id_1"},
-               {{m1, f3, outcome_kind::failed, failure_scope::target, false, effect_state::unknown, "no route", milliseconds{500}, true,
-                 "[1e999]"}}},
+               {{m1, f3, outcome_kind::failed, failure_scope::target, false, effect_state::unknown, "no route", milliseconds{500},
+                 true, "[1e999]"}}},
         R"({"agent_id":"Id_1","items":[{"message":"m17-1","fence":"17-3","outcome":"failed","scope":"target","retryable":false,)"
         R"("effect":"unknown","error":"no route","delay_ms":500,"started":true,"result":[1e999]}]})",
         keys{"items"});
@@ -108,18 +125,22 @@ void for_each_struct(Check check) {
   message_view view;
   view.message = m1, view.group = {"plant"}, view.connection = {"erp-db"};
   view.state = "delayed", view.source = "/a", view.id = "1", view.attempts = 2, view.losses = 1, view.maybe_started = true;
-  view.enqueued_at = noon, view.due_at = noon + seconds{1}, view.holder = "a", view.error = "no route", view.result = "{\"n\":1e999}";
+  view.enqueued_at = noon, view.due_at = noon + seconds{1}, view.holder = "a", view.error = "no route",
+  view.result = "{\"n\":1e999}";
   view.history = {{noon, "granted", "a", "s17-1", f3, "attempt 1"}, {noon, "queued", "", "", {}, ""}};
-  check(view,
-        R"({"message":"m17-1","group":"plant","connection":"erp-db","state":"delayed","source":"/a","id":"1","attempts":2,"losses":1,)"
-        R"("maybe_started":true,"enqueued_at":"2026-01-31T12:00:00.000Z","due_at":"2026-01-31T12:00:01.000Z","holder":"a",)"
-        R"("error":"no route","result":{"n":1e999},"history":[{"at":"2026-01-31T12:00:00.000Z","what":"granted","agent":"a",)"
-        R"("session":"s17-1","fence":"17-3","detail":"attempt 1"},{"at":"2026-01-31T12:00:00.000Z","what":"queued"}]})",
-        keys{"message", "group", "connection", "state", "source", "id", "attempts", "losses", "maybe_started", "enqueued_at", "history"});
+  check(
+    view,
+    R"({"message":"m17-1","group":"plant","connection":"erp-db","state":"delayed","source":"/a","id":"1","attempts":2,"losses":1,)"
+    R"("maybe_started":true,"enqueued_at":"2026-01-31T12:00:00.000Z","due_at":"2026-01-31T12:00:01.000Z","holder":"a",)"
+    R"("error":"no route","result":{"n":1e999},"history":[{"at":"2026-01-31T12:00:00.000Z","what":"granted","agent":"a",)"
+    R"("session":"s17-1","fence":"17-3","detail":"attempt 1"},{"at":"2026-01-31T12:00:00.000Z","what":"queued"}]})",
+    keys{"message", "group", "connection", "state", "source", "id", "attempts", "losses", "maybe_started", "enqueued_at",
+         "history"});
   check(cancel_reply{m1, true}, R"({"message":"m17-1","may_have_run":true})", keys{"message", "may_have_run"});
   check(call_reply{m1, "null"}, R"({"message":"m17-1","result":null})", keys{"message"});
-  check(policy_patch{7, milliseconds{11}, milliseconds{13}, milliseconds{17}, milliseconds{19}, milliseconds{23}, milliseconds{37}, 29, 31,
-                     41, true, on_dead::block, on_unknown_effect::dead_letter, fingerprint_policy::refuse},
+  check(policy_patch{7, milliseconds{11}, milliseconds{13}, milliseconds{17}, milliseconds{19}, milliseconds{23},
+                     milliseconds{37}, 29, 31, 41, true, on_dead::block, on_unknown_effect::dead_letter,
+                     fingerprint_policy::refuse},
         policy_of_primes_json, keys{});
   check(erp_view(), erp_view_json,
         keys{"name", "policy", "ready", "delayed", "behind_key", "granted", "dead", "retained", "enqueued_total", "settled_total",
@@ -278,8 +299,9 @@ TEST(wire, a_body_changed_anywhere_is_refused_or_read_but_never_trusted) {
 }
 
 TEST(wire, events_and_results_come_through_byte_for_byte) {
-  const auto reply = decode<claim_reply>(padded_body{
-    R"({"grants":[{"message":"m17-1","fence":"17-3","connection":"c","attempt":1,"attempt_timeout_ms":1,"event" : )" + *event_bytes + " } ] }"});
+  const auto reply = decode<claim_reply>(
+    padded_body{R"({"grants":[{"message":"m17-1","fence":"17-3","connection":"c","attempt":1,"attempt_timeout_ms":1,"event" : )"
+                + *event_bytes + " } ] }"});
   ASSERT_TRUE(reply);
   EXPECT_EQ(*reply->grants[0].event, *event_bytes);
   for (auto raw : {"1e999", "12345678901234567890123456789012345678", "[ 1 ,\t2 ]", "\"\\u0041\"", "null", "{\"a\":1,\"a\":2}"}) {
@@ -288,8 +310,9 @@ TEST(wire, events_and_results_come_through_byte_for_byte) {
     ASSERT_TRUE(s) << raw;
     EXPECT_EQ(s->items[0].result, raw);
   }
-  EXPECT_EQ(refusal<settle>(R"({"agent_id":"a","items":[{"message":"m1-1","fence":"1-1","outcome":"done","result":[tru]}]})").code,
-            errc::malformed_json);
+  EXPECT_EQ(
+    refusal<settle>(R"({"agent_id":"a","items":[{"message":"m1-1","fence":"1-1","outcome":"done","result":[tru]}]})").code,
+    errc::malformed_json);
 }
 
 TEST(wire, refusals_name_the_path_and_what_was_expected) {
@@ -307,7 +330,8 @@ TEST(wire, refusals_name_the_path_and_what_was_expected) {
   EXPECT_EQ(of_claim(R"("seq":"1","connections":[])"), "seq: expected a non-negative integer");
   EXPECT_EQ(of_claim(R"("seq":1.0,"connections":[])"), "seq: expected a non-negative integer");
   EXPECT_EQ(of_claim(R"("seq":0,"connections":[])"), "seq: expected an integer from 1 to 18446744073709551615");
-  EXPECT_EQ(of_claim(R"("seq":18446744073709551616,"connections":[])"), "seq: expected an integer from 1 to 18446744073709551615");
+  EXPECT_EQ(of_claim(R"("seq":18446744073709551616,"connections":[])"),
+            "seq: expected an integer from 1 to 18446744073709551615");
   EXPECT_EQ(of_claim(R"("seq":1,"wait_ms":50001,"connections":[])"), "wait_ms: expected an integer from 0 to 50000");
   EXPECT_EQ(refusal<extend>(R"({"items":[{"message":"m1-1","fence":"1-1","more_ms":31622400001}]})").detail,
             "items[0].more_ms: expected an integer from 0 to 31622400000");
@@ -318,13 +342,15 @@ TEST(wire, refusals_name_the_path_and_what_was_expected) {
   EXPECT_EQ(refusal<heartbeat>(R"({"held_hash":"123"})").detail, "held_hash: expected 16 hexadecimal digits");
   EXPECT_EQ(refusal<heartbeat>(R"({"held_hash":"+123456789abcdef"})").detail, "held_hash: expected 16 hexadecimal digits");
   EXPECT_EQ(refusal<policy_patch>(R"({"max_attempts":0})").detail, "max_attempts: expected an integer from 1 to 1000000");
-  EXPECT_EQ(refusal<policy_patch>(R"({"max_in_flight":4294967296})").detail, "max_in_flight: expected an integer from 0 to 4294967295");
+  EXPECT_EQ(refusal<policy_patch>(R"({"max_in_flight":4294967296})").detail,
+            "max_in_flight: expected an integer from 0 to 4294967295");
   EXPECT_EQ(refusal<redrive>("[]").detail, "expected an object, found an array");
 }
 
 TEST(wire, a_result_may_have_256_kib_and_no_more) {
   const auto with = [](std::size_t bytes) {
-    return R"({"agent_id":"a","items":[{"message":"m1-1","fence":"1-1","outcome":"done","result":")" + std::string(bytes - 2, 'x') + "\"}]}";
+    return R"({"agent_id":"a","items":[{"message":"m1-1","fence":"1-1","outcome":"done","result":")" + std::string(bytes - 2, 'x')
+           + "\"}]}";
   };
   EXPECT_TRUE(decode<settle>(padded_body{with(256 * 1024)}));
   EXPECT_EQ(refusal<settle>(with(256 * 1024 + 1)).detail, "items[0].result: expected at most 262144 bytes");
@@ -336,12 +362,15 @@ TEST(verdicts, that_changed_nothing_say_why_with_code_status_and_sentence) {
   };
   EXPECT_EQ(of(verdict_kind::settled), R"({"items":[{"message":"m17-1","fence":"17-3","verdict":"settled"}]})");
   const std::tuple<verdict_kind, std::optional<errc>, errc> cases[] = {
-    {verdict_kind::stale, {}, errc::stale_fence}, {verdict_kind::burnt, {}, errc::burnt_fence},
-    {verdict_kind::unknown, {}, errc::unknown_fence}, {verdict_kind::unknown, errc::not_holder, errc::not_holder}};
+    {verdict_kind::stale, {}, errc::stale_fence},
+    {verdict_kind::burnt, {}, errc::burnt_fence},
+    {verdict_kind::unknown, {}, errc::unknown_fence},
+    {verdict_kind::unknown, errc::not_holder, errc::not_holder}};
   for (const auto& [kind, given, expected] : cases) {
     const auto json = of(kind, given);
-    EXPECT_NE(json.find("\"code\":\"" + std::string{to_string(expected)} + "\",\"status\":" + std::to_string(http_status(expected))),
-              std::string::npos)
+    EXPECT_NE(
+      json.find("\"code\":\"" + std::string{to_string(expected)} + "\",\"status\":" + std::to_string(http_status(expected))),
+      std::string::npos)
       << json;
     EXPECT_NE(json.find("\"detail\":\"" + std::string{sentence(expected)}), std::string::npos) << json;
     EXPECT_EQ(decode<settle_reply>(padded_body{json})->items[0].code, expected);
@@ -356,8 +385,9 @@ TEST(problems, are_problem_json_and_read_back_as_the_error_they_were) {
   auto e = make_error(errc::queue_full, "queue \"erp-db\"");
   e.index = 0;
   e.retry_after_s = 3;
-  EXPECT_EQ(encode(e), R"({"type":"urn:sallyport:error:queue_full","title":"the queue has as many messages as it may; nothing was stored",)"
-                       R"("status":429,"detail":"queue \"erp-db\"","code":"queue_full","index":0,"retry_after_s":3})");
+  EXPECT_EQ(encode(e),
+            R"({"type":"urn:sallyport:error:queue_full","title":"the queue has as many messages as it may; nothing was stored",)"
+            R"("status":429,"detail":"queue \"erp-db\"","code":"queue_full","index":0,"retry_after_s":3})");
 #define SALLYPORT_X(name, number, status, adv, sentence)                                                                         \
   e.code = errc::name;                                                                                                           \
   EXPECT_EQ(decode_problem(padded_body{encode(e)}), e);

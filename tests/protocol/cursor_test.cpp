@@ -22,10 +22,55 @@ json_fault fault_of(std::string_view text, std::size_t depth = 500) {
 }
 
 TEST(json_cursor, refuses_what_is_not_json) {
-  for (auto text : {"", " ", "tru", "truee", "nul", "nan", "Infinity", "'a'", "{a:1}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,}", "[1,]",
-                    "[,1]", "[1 2]", "{\"a\":1 \"b\":2}", "[1}", "{\"a\":1]", "[", "{", "[[]", "]", "1 2", "[] []", "{}x", "\"a", "\"\\",
-                    "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\n\"", "\"\t\"", "01", "-", "-a", "+1", ".5", "1.", "1.e5", "1e", "1e+",
-                    "0x10", "1_000", "--1", "// comment\n1", "[1,/**/2]", "\x0c[]", "\xa0[]"})
+  for (auto text : {"",
+                    " ",
+                    "tru",
+                    "truee",
+                    "nul",
+                    "nan",
+                    "Infinity",
+                    "'a'",
+                    "{a:1}",
+                    "{\"a\"}",
+                    "{\"a\":}",
+                    "{\"a\":1,}",
+                    "{,}",
+                    "[1,]",
+                    "[,1]",
+                    "[1 2]",
+                    "{\"a\":1 \"b\":2}",
+                    "[1}",
+                    "{\"a\":1]",
+                    "[",
+                    "{",
+                    "[[]",
+                    "]",
+                    "1 2",
+                    "[] []",
+                    "{}x",
+                    "\"a",
+                    "\"\\",
+                    "\"\\x\"",
+                    "\"\\u12\"",
+                    "\"\\u12g4\"",
+                    "\"\n\"",
+                    "\"\t\"",
+                    "01",
+                    "-",
+                    "-a",
+                    "+1",
+                    ".5",
+                    "1.",
+                    "1.e5",
+                    "1e",
+                    "1e+",
+                    "0x10",
+                    "1_000",
+                    "--1",
+                    "// comment\n1",
+                    "[1,/**/2]",
+                    "\x0c[]",
+                    "\xa0[]"})
     EXPECT_FALSE(accepts(text)) << text;
 }
 
@@ -105,7 +150,8 @@ TEST(json_cursor, bounds_the_members_it_tells_apart) {
 const char* const seeds[] = {
   R"({"specversion":"1.0","id":"1","source":"/a","type":"t","data":{"n":[1,-2.5e3,true,false,null],"s":"a\u00e9\ud83d\ude00\n"}})",
   R"([{"a":"b"},[],{},"",0,-0.0,1E+2,"\"\\\/\b\f\n\r\t",[[[[1]]]]])",
-  "{\"grö\xc3\x9f" "e\":\"漢字 😀\",\"x\":[null,{\"y\":false}]}",
+  "{\"grö\xc3\x9f"
+  "e\":\"漢字 😀\",\"x\":[null,{\"y\":false}]}",
   R"("a string that is longer than sixteen bytes, with \u0041 an escape behind the first block, and more")",
 };
 
@@ -139,8 +185,8 @@ TEST(json_cursor, agrees_with_simdjson_on_text_that_is_nearly_json) {
       ++wider; // Out of simdjson's range; the grammar is tested above.
       continue;
     }
-    ASSERT_EQ(ours, verdict == simdjson::SUCCESS) << "seed " << seed << " round " << round << ": " << simdjson::error_message(verdict)
-                                                  << ": " << text;
+    ASSERT_EQ(ours, verdict == simdjson::SUCCESS)
+      << "seed " << seed << " round " << round << ": " << simdjson::error_message(verdict) << ": " << text;
   }
   EXPECT_GT(accepted, 20'000); // Else the comparison says little.
   EXPECT_GT(200'000 - accepted, 20'000);

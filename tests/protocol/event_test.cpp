@@ -81,12 +81,37 @@ TEST(events, refuse_attributes_with_values_that_are_not_allowed_and_name_them) {
     EXPECT_EQ(e.code, errc::invalid_attribute) << text;
     EXPECT_TRUE(e.detail.starts_with(std::string{name} + ": expected ")) << e.detail;
   }
-  for (auto more : {R"("subject":"")", R"("subject":1)", R"("time":"yesterday")", R"("time":"2016-12-31T23:59:60Z")", R"("time":1)",
-                    R"("notbefore":"2026-01-31")", R"("expirytime":"")", R"("partitionkey":"")", R"("partitionkey":7)",
-                    R"("datacontenttype":1)", R"("dataschema":"")", R"("Custom":"x")", R"("my-ext":1)", R"("my_ext":1)", R"("größe":1)",
-                    R"("":1)", R"("ext":1.5)", R"("ext":1e3)", R"("ext":2147483648)", R"("ext":-2147483649)", R"("ext":{})", R"("ext":[1])",
-                    R"("ext":"a\nb")", R"("ext":"\u0085")", R"("ext":"\u007f")", R"("data_base64":1)", R"("data_base64":"abc")",
-                    R"("data_base64":"ab=c")", R"("data_base64":"====")", R"("data_base64":"a-_b")", R"("data":1,"data_base64":"AA==")"}) {
+  for (auto more : {R"("subject":"")",
+                    R"("subject":1)",
+                    R"("time":"yesterday")",
+                    R"("time":"2016-12-31T23:59:60Z")",
+                    R"("time":1)",
+                    R"("notbefore":"2026-01-31")",
+                    R"("expirytime":"")",
+                    R"("partitionkey":"")",
+                    R"("partitionkey":7)",
+                    R"("datacontenttype":1)",
+                    R"("dataschema":"")",
+                    R"("Custom":"x")",
+                    R"("my-ext":1)",
+                    R"("my_ext":1)",
+                    R"("größe":1)",
+                    R"("":1)",
+                    R"("ext":1.5)",
+                    R"("ext":1e3)",
+                    R"("ext":2147483648)",
+                    R"("ext":-2147483649)",
+                    R"("ext":{})",
+                    R"("ext":[1])",
+                    R"("ext":"a\nb")",
+                    R"("ext":"\u0085")",
+                    R"("ext":"\u007f")",
+                    R"("data_base64":1)",
+                    R"("data_base64":"abc")",
+                    R"("data_base64":"ab=c")",
+                    R"("data_base64":"====")",
+                    R"("data_base64":"a-_b")",
+                    R"("data":1,"data_base64":"AA==")"}) {
     const auto e = refusal(event_with(more));
     EXPECT_EQ(e.code, errc::invalid_attribute) << more << ": " << to_string(e);
     EXPECT_FALSE(e.detail.empty());
@@ -94,15 +119,18 @@ TEST(events, refuse_attributes_with_values_that_are_not_allowed_and_name_them) {
 }
 
 TEST(events, accept_what_cloudevents_allows) {
-  for (auto more : {R"("ext":"")", R"("ext":2147483647)", R"("ext":-2147483648)", R"("ext":false)", R"("ext":null)", R"("subject":null)",
-                    R"("time":null)", R"("data":null)", R"("data_base64":null,"data":1)", R"("data_base64":"")", R"("data_base64":"AA==")",
-                    R"("data_base64":"AAA=")", R"("data_base64":"A\/+9")", R"("data":"text")", R"("data":[])", R"("data":-0)",
-                    R"("time":"2026-01-31t12:00:00.123456-08:00")", R"("a20characternameeeeee":1)"})
+  for (auto more :
+       {R"("ext":"")", R"("ext":2147483647)", R"("ext":-2147483648)", R"("ext":false)", R"("ext":null)", R"("subject":null)",
+        R"("time":null)", R"("data":null)", R"("data_base64":null,"data":1)", R"("data_base64":"")", R"("data_base64":"AA==")",
+        R"("data_base64":"AAA=")", R"("data_base64":"A\/+9")", R"("data":"text")", R"("data":[])", R"("data":-0)",
+        R"("time":"2026-01-31t12:00:00.123456-08:00")", R"("a20characternameeeeee":1)"})
     EXPECT_TRUE(is_accepted(event_with(more))) << more << ": " << to_string(refusal(event_with(more)));
 }
 
 TEST(events, keep_their_strings_within_bounds) {
-  const auto with_id = [](std::size_t n) { return R"({"specversion":"1.0","source":"/a","type":"t","id":")" + std::string(n, 'x') + "\"}"; };
+  const auto with_id = [](std::size_t n) {
+    return R"({"specversion":"1.0","source":"/a","type":"t","id":")" + std::string(n, 'x') + "\"}";
+  };
   EXPECT_TRUE(is_accepted(with_id(1024)));
   EXPECT_EQ(refusal(with_id(1025)).code, errc::invalid_attribute);
   EXPECT_EQ(refusal(with_id(1025)).detail, "id: expected at most 1024 bytes, found 1025");
@@ -114,22 +142,26 @@ TEST(events, refuse_a_traceparent_that_is_not_w3c) {
   const auto with = [](std::string_view value) { return event_with("\"traceparent\":\"" + std::string{value} + '"'); };
   EXPECT_TRUE(is_accepted(with("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")));
   EXPECT_TRUE(is_accepted(with("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-the-future-holds")));
-  for (auto bad : {"", "00", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-                   "00-00000000000000000000000000000000-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-                   "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
-                   "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01x", "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
+  for (auto bad :
+       {"", "00", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0",
+        "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01x",
+        "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
     EXPECT_EQ(refusal(with(bad)).code, errc::invalid_attribute) << bad;
 }
 
 // Each of these got past, or was wrongly refused by, one of simdjson 3.0.1's two readers.
 TEST(events, are_checked_where_a_skipping_reader_looks_away) {
   EXPECT_EQ(refusal(event_with(R"("data":tru)")).code, errc::malformed_json); // raw_json() let it pass.
-  for (auto data : {"{\"a\":tru}", "[01]", "{\"a\":1,}", "\"\\x\"", "\"\\ud800\"", "{\"a\" 1}", "[1e]", "[1.]", "nul", "{\"a\":\"\t\"}", ""})
+  for (auto data :
+       {"{\"a\":tru}", "[01]", "{\"a\":1,}", "\"\\x\"", "\"\\ud800\"", "{\"a\" 1}", "[1e]", "[1.]", "nul", "{\"a\":\"\t\"}", ""})
     EXPECT_EQ(refusal(event_with("\"data\":" + std::string{data})).code, errc::malformed_json) << data;
 }
 
 TEST(events, carry_numbers_of_any_range_byte_for_byte) {
-  for (auto data : {"12345678901234567890123456789012345678", "1e999", "-1e-999", "[0.1234567890123456789012345678901234567890]"}) {
+  for (auto data :
+       {"12345678901234567890123456789012345678", "1e999", "-1e-999", "[0.1234567890123456789012345678901234567890]"}) {
     const padded_body body{event_with("\"data\":" + std::string{data})}; // The DOM refuses them.
     auto event = parse_event(body, {});
     ASSERT_TRUE(event) << to_string(event.err());
@@ -139,7 +171,8 @@ TEST(events, carry_numbers_of_any_range_byte_for_byte) {
 }
 
 TEST(events, refuse_a_key_that_comes_twice_at_the_top_but_do_not_judge_the_data) {
-  for (auto more : {R"("id":"2")", R"("\u0069d":"2")", R"("data":1,"data":2)", R"("ext":1,"ext":1)", R"("subject":null,"subject":"x")"})
+  for (auto more :
+       {R"("id":"2")", R"("\u0069d":"2")", R"("data":1,"data":2)", R"("ext":1,"ext":1)", R"("subject":null,"subject":"x")"})
     EXPECT_EQ(refusal(event_with(more)).code, errc::duplicate_key) << more;
   EXPECT_NE(refusal(event_with(R"("id":"2")")).detail.find("\"id\" comes twice"), std::string::npos);
   EXPECT_TRUE(is_accepted(event_with(R"("data":{"a":1,"a":2})")));
@@ -148,8 +181,10 @@ TEST(events, refuse_a_key_that_comes_twice_at_the_top_but_do_not_judge_the_data)
 TEST(events, refuse_bodies_that_are_no_json_and_say_at_which_byte) {
   EXPECT_EQ(refusal(""), make_error(errc::malformed_json, "at byte 0: the body is empty"));
   EXPECT_EQ(refusal(" \n").code, errc::malformed_json);
-  EXPECT_EQ(refusal("\xef\xbb\xbf" + event_with("")), make_error(errc::malformed_json, "at byte 0: a byte order mark is not JSON"));
-  EXPECT_EQ(refusal(event_with("") + "x"), make_error(errc::malformed_json, "at byte 55: something follows the end of the document"));
+  EXPECT_EQ(refusal("\xef\xbb\xbf" + event_with("")),
+            make_error(errc::malformed_json, "at byte 0: a byte order mark is not JSON"));
+  EXPECT_EQ(refusal(event_with("") + "x"),
+            make_error(errc::malformed_json, "at byte 55: something follows the end of the document"));
   EXPECT_EQ(refusal(event_with("") + event_with("")).code, errc::malformed_json);
   EXPECT_EQ(refusal(std::string_view{"\0", 1}).code, errc::malformed_json);
   EXPECT_EQ(refusal(event_with("") + std::string(1, '\0')).code, errc::malformed_json);
@@ -177,7 +212,8 @@ TEST(events, are_bounded_in_bytes_and_depth) {
   const auto event = event_with(R"("data":"0123456789")");
   EXPECT_NE(refusal(event, {.event_bytes = event.size()}).code, errc::event_too_large);
   EXPECT_EQ(refusal(event, {.event_bytes = event.size() - 1}).code, errc::event_too_large);
-  EXPECT_NE(refusal("  " + event + "  ", {.event_bytes = event.size()}).code, errc::event_too_large); // White space around it is not it.
+  EXPECT_NE(refusal("  " + event + "  ", {.event_bytes = event.size()}).code,
+            errc::event_too_large); // White space around it is not it.
   const auto nested = [](std::size_t n) { return event_with("\"data\":" + std::string(n, '[') + std::string(n, ']')); };
   EXPECT_TRUE(is_accepted(nested(63))); // The event itself is the first of 64 levels.
   EXPECT_EQ(refusal(nested(64)).code, errc::invalid_attribute);

@@ -24,8 +24,11 @@ TEST(json_strings, escape_what_must_be_escaped_and_nothing_else) {
 }
 
 TEST(json_strings, replace_each_byte_that_is_no_utf8) {
-  EXPECT_EQ(as_json("a\xff" "b"), "\"a\xef\xbf\xbd" "b\"");
-  EXPECT_EQ(as_json("\xc0\xaf"), "\"\xef\xbf\xbd\xef\xbf\xbd\"");                  // Overlong.
+  EXPECT_EQ(as_json("a\xff"
+                    "b"),
+            "\"a\xef\xbf\xbd"
+            "b\"");
+  EXPECT_EQ(as_json("\xc0\xaf"), "\"\xef\xbf\xbd\xef\xbf\xbd\"");                 // Overlong.
   EXPECT_EQ(as_json("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""); // A surrogate.
   EXPECT_EQ(as_json("\xe2\x82"), "\"\xef\xbf\xbd\xef\xbf\xbd\"");                 // Cut off.
 }

@@ -253,7 +253,9 @@ TEST(openapi, leaves_no_room_in_replies_for_what_it_does_not_declare) {
 }
 
 template <class Enum>
-names all_words() { return {words<Enum>.begin(), words<Enum>.end()}; }
+names all_words() {
+  return {words<Enum>.begin(), words<Enum>.end()};
+}
 
 TEST(openapi, uses_the_words_of_the_codec) {
   const auto property = [](const char* name, const char* field) { return strings(schema(name)["properties"][field]["enum"]); };
