@@ -214,6 +214,10 @@ void lease_table::used_fence(fence_token f) {
     next_fence_ = std::max(next_fence_, f.counter + 1);
 }
 
+milliseconds lease_table::hold_limit(const wire::queue_policy& policy) {
+  return policy.hold_limit.count() != 0 ? policy.hold_limit : std::max(milliseconds{900'000}, 10 * policy.attempt_timeout);
+}
+
 void lease_table::burn(message& m, fence_token minted) {
   SALLYPORT_ASSERT(m.fence() < minted);
   auto& lease = lease_of(m);
@@ -236,6 +240,9 @@ void lease_table::remember(message& m, note n) {
 
 void lease_table::remember_grant(message& m) {
   auto& lease = *m.lease;
+  for (auto& n : lease.history)
+    if (n.what == note_kind::granted && n.fence == lease.fence)
+      return; // Told when it was lost; it came back to its holder since.
   remember(m, {lease.granted_at, note_kind::granted, lease.agent, lease.session, lease.fence, {}});
 }
 
@@ -339,7 +346,11 @@ slot lease_table::new_slot() {
   return static_cast<slot>(messages_.size() - 1);
 }
 
-void lease_table::schedule(agent_index a) { session_ends_.emplace(agents_[a].deadline, a); }
+void lease_table::schedule(agent_index a) {
+  session_ends_.erase({agents_[a].looked_at, a});
+  agents_[a].looked_at = agents_[a].deadline;
+  session_ends_.emplace(agents_[a].looked_at, a);
+}
 
 // ---- applying --------------------------------------------------------------------------------------------------------------
 
@@ -409,9 +420,7 @@ void lease_table::on(fact::granted&& f) {
     SALLYPORT_ASSERT(m.fence() < fence);
     auto& lease = lease_of(m);
     lease.fence = fence, lease.agent = f.agent, lease.session = agent.session, lease.granted_at = f.at.wall;
-    const auto& p = q.policy;
-    const auto hold = p.hold_limit.count() != 0 ? p.hold_limit : std::max(milliseconds{900'000}, 10 * p.attempt_timeout);
-    lease.hold_until = f.at.mono + hold;
+    lease.hold_until = f.at.mono + hold_limit(q.policy);
     lease.lane = f.lane, lease.seq = f.seq, lease.lost_last = lease.lost_solo = false;
     lease.as_suspect = m.is_suspect();
     agent.suspects_held += lease.as_suspect;
@@ -609,6 +618,7 @@ void lease_table::on(fact::rebound&& f) {
   auto& m = messages_[f.message];
   auto& lease = *m.lease;
   auto& a = agents_[f.agent];
+  lease.lane = no_lane, lease.seq = 0; // The new session's lanes never claimed it.
   if (m.state == message_state::granted) {
     SALLYPORT_ASSERT(lease.agent == f.agent);
     lease.session = f.session;
@@ -616,6 +626,8 @@ void lease_table::on(fact::rebound&& f) {
   }
   stop_waiting(f.message);
   auto& q = queues_[m.queue];
+  // Counted anew: what was left of it is in no store.
+  lease.hold_until = f.at.mono + hold_limit(q.policy);
   remember(m, {f.at.wall, note_kind::rebound, f.agent, f.session, lease.fence, {}});
   lease.session = f.session, lease.lost_last = false;
   lease.as_suspect = m.is_suspect();

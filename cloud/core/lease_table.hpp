@@ -227,6 +227,7 @@ private:
   void withdraw(slot s);
   void refresh_lane(queue_info& q, std::uint64_t key);
   void end_grant(slot s);          // Out of its holder's hands.
+  [[nodiscard]] static milliseconds hold_limit(const wire::queue_policy& policy);
   void burn(message& m, fence_token minted);
   void remember(message& m, note n);
   void remember_grant(message& m); // The grant that is about to end, as a note.

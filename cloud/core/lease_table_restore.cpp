@@ -203,8 +203,7 @@ void lease_table::restored(instant now) {
         push_back(a.held, s);
         ++q.granted, ++granted_;
         a.suspects_held += m.lease->as_suspect;
-        m.lease->hold_until = now.mono + (q.policy.hold_limit.count() != 0 ? q.policy.hold_limit
-                                                                           : std::max(milliseconds{900'000}, 10 * q.policy.attempt_timeout));
+        m.lease->hold_until = now.mono + hold_limit(q.policy);
         if (m.expires_at != never && !m.call)
           expiries_.emplace(m.expires_at, s);
         if (m.key != 0)

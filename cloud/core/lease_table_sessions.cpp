@@ -184,10 +184,11 @@ decision<wire::heartbeat_reply> lease_table::decide(const ask::beat& what, const
     // What this session was granted by claims it has the answers of, and does not have: it never arrived, so it goes back.
     for (slot s = a.held.head; s != nowhere; s = messages_[s].next) {
       auto& m = messages_[s];
-      auto& lane_name = a.lanes.size() > m.lease->lane ? a.lanes[m.lease->lane].name : lane_id{};
-      const bool answered =
-        std::any_of(what.body.list->lanes.begin(), what.body.list->lanes.end(),
-                    [&](const wire::lane_position& p) { return p.lane == lane_name && m.lease->seq <= p.seq; });
+      const auto& lanes = what.body.list->lanes;
+      const bool answered = m.lease->lane == no_lane // By the answer to the opening.
+                            || std::any_of(lanes.begin(), lanes.end(), [&](const wire::lane_position& p) {
+                                 return p.lane == a.lanes[m.lease->lane].name && m.lease->seq <= p.seq;
+                               });
       if (answered && m.lease->session == a.session
           && !std::binary_search(list.begin(), list.end(), wire::held_grant{m.id, m.lease->fence}))
         facts.emplace_back(fact::returned{s, note_kind::disconnected, c.now.wall});

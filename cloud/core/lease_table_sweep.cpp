@@ -89,7 +89,7 @@ void lease_table::prune(instant now) {
       break; // The sweep has not come to it yet.
     session_ends_.erase(session_ends_.begin());
     if (agents_[a].live)
-      session_ends_.emplace(agents_[a].deadline, a);
+      schedule(a);
   }
 }
 

@@ -29,6 +29,7 @@ inline constexpr std::uint32_t suspects_max = 256;    // Suspects of one session
 inline constexpr std::uint8_t suspect_losses = 2;     // Lost so often, a message is tried apart from the innocent.
 inline constexpr std::uint8_t solo_losses_max = 3;    // Lost so often as the only grant of its session, it is a dead letter.
 inline constexpr std::size_t lanes_max = 8;
+inline constexpr std::uint8_t no_lane = 0xff;         // Of a grant that was carried into its session by the opening.
 inline constexpr std::size_t history_max = 64;        // Notes kept of one message; older ones give way, but for the first few.
 inline constexpr std::size_t error_bytes_max = 1024;
 
@@ -162,6 +163,7 @@ struct agent_info {
   session_id session;      // The live or last one.
   bool live = false;
   mono_time deadline{};    // live: when the session expires.
+  mono_time looked_at{};   // When the sweep looks at it next: its one entry among the table's timers.
   mono_time list_asked{};  // When the last list was asked for.
   bool asked_once = false;
   std::vector<agent_lane> lanes;

@@ -107,6 +107,27 @@ TEST_F(sessions, a_loss_is_taken_back_even_when_the_hub_restarted_in_between) {
   EXPECT_EQ(look(m).losses, 0u);
 }
 
+TEST_F(sessions, a_grant_bound_again_after_the_hub_restarted_has_a_full_hold_limit) {
+  auto a = open({});
+  auto m = enqueue("1");
+  auto got = claim(a);
+  pass(milliseconds{11'000});
+  restart();
+  open({.turn = 2, .held = {{m, got[0].fence}}});
+  pass(milliseconds{1000});
+  EXPECT_EQ(look(m).state, "granted");
+}
+
+TEST_F(sessions, a_grant_bound_again_belongs_to_no_lane_of_the_new_session) {
+  auto a = open({});
+  auto ids = enqueue_all({"1", "2"});
+  auto got = claim(a, {.most = 1});
+  a = open({.turn = 2, .held = {{ids[0], got[0].fence}}});
+  auto more = claim(a, {.lane = "other"});
+  ASSERT_EQ(more.size(), 1u) << "a first claim of a new lane is no repetition";
+  EXPECT_EQ(more[0].message, ids[1]);
+}
+
 TEST_F(sessions, a_held_fence_that_is_no_longer_the_latest_is_reported_lost) {
   auto a = open({});
   enqueue("1");
