@@ -1,0 +1,646 @@
+#include "cloud/hub/shard_host.hpp"
+
+#include "cloud/core/content_keys.hpp"
+#include "cloud/hub/metrics.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <shared_mutex>
+#include <thread>
+#include <unordered_map>
+
+namespace sallyport::cloud {
+
+namespace {
+
+using steady = std::chrono::steady_clock;
+
+/// The store is asked for its room at the latest when this much was written: a flood must not outrun the reserve.
+constexpr std::uint64_t look_after_bytes = 4 << 20;
+
+/// One thing in the mailbox.
+struct errand {
+  enum class kind : std::uint8_t { submit, forget, inspect, step, drain };
+  kind what = kind::submit;
+  ticket from;
+  std::uint64_t bytes = 0;
+  command order;
+  shard_host::completion done;
+  std::function<void(host_view)> seen;
+  std::shared_ptr<std::promise<void>> stepped;
+};
+
+/// Who waits for an answer, and what of the mailbox's room the command takes up until then.
+struct asker {
+  shard_host::completion done;
+  std::uint64_t bytes = 0;
+  bool charged = true;
+};
+
+struct finished {
+  shard_host::completion done;
+  answer what;
+};
+
+/// What may wait for long is bounded by the shard and takes no room in the mailbox once it was read.
+bool may_park(const command& c) {
+  return std::holds_alternative<ask::claim>(c.what) || std::holds_alternative<ask::call>(c.what);
+}
+
+/// What agents send to finish or keep what they hold goes in over the edge of the mailbox, up to a quarter of it.
+bool has_reserve(const command& c) {
+  return std::holds_alternative<ask::beat>(c.what) || std::holds_alternative<ask::settle>(c.what)
+         || std::holds_alternative<ask::extend>(c.what) || std::holds_alternative<ask::close>(c.what)
+         || std::holds_alternative<ask::open>(c.what);
+}
+
+bool lacks_content(const answer& what) {
+  if (const auto* claim = std::get_if<wire::claim_reply>(&what))
+    return std::any_of(claim->grants.begin(), claim->grants.end(), [](const wire::grant& g) { return !g.event; });
+  if (const auto* message = std::get_if<message_answer>(&what))
+    return message->fetch_result;
+  if (const auto* page = std::get_if<page_answer>(&what))
+    return page->fetch_events;
+  return false;
+}
+
+error refusal(errc code, std::string detail, unsigned retry_after_s) {
+  auto e = make_error(code, std::move(detail));
+  e.retry_after_s = retry_after_s;
+  return e;
+}
+
+} // namespace
+
+struct shard_host::body {
+  const shard_host_settings settings;
+  shard_host_ports ports;
+
+  // -- shared by all threads, under `gate`
+  std::mutex gate;
+  std::condition_variable wake_owner, wake_committer, wake_clerk;
+  std::vector<errand> mailbox;
+  std::uint64_t charged = 0, charged_bytes = 0; // Commands not answered yet, in the mailbox or waiting for the disk.
+  std::uint64_t charged_most = 0, charged_bytes_most = 0, last_ticket = 0, refused = 0;
+  bool closed = true; // Nothing more is taken in.
+  std::optional<duty::append> to_append;
+  std::optional<append_outcome> outcome;
+  bool committer_ends = false;
+  std::vector<finished> to_fetch;
+  std::vector<std::function<void()>> clerk_jobs;
+  bool clerk_ends = false;
+
+  // Held shared while content is fetched, alone while the store is closed and opened again.
+  std::shared_mutex store_gate;
+  std::atomic<steady::rep> append_since{0}; // When the append under way began; 0: none is.
+  std::atomic<bool> running{false}, reopening{false};
+
+  // -- the owner's alone
+  shard core;
+  wall_keeper wall;
+  std::unordered_map<std::uint64_t, asker> waiting;
+  std::uint64_t released = 0, released_bytes = 0; // In this turn.
+  std::vector<finished> answered, unfetched;      // Gathered in one turn, handed over together at its end.
+  bool appending = false, draining = false, ended = false, room = true;
+  std::uint64_t reopened = 0, written = 0;
+  store_space space;
+  steady::time_point space_at{}, drain_until{};
+
+  std::thread owner, committer, clerk;
+
+  body(shard_host_settings s, shard_host_ports p) : settings(std::move(s)), ports(std::move(p)), core(settings.shard) {}
+
+  instant now() { return wall.correct(ports.time->now()); }
+
+  void alarm(const std::string& what) {
+    spdlog::warn("event=alarm what=\"{}\"", what);
+    if (ports.on_alarm)
+      ports.on_alarm(what);
+  }
+
+  // ---- filling -----------------------------------------------------------------------------------------------------------------
+
+  result<void> fill(epoch_number at_least) {
+    const auto began = steady::now();
+    auto opened = ports.store->open(at_least);
+    if (!opened)
+      return opened.err();
+    core.reopened(*opened);
+    std::uint64_t records = 0;
+    std::string not_understood;
+    auto replayed = ports.store->replay([&](std::string_view key, std::string_view value) {
+      ++records;
+      if (not_understood.empty() && !core.restore(key, value))
+        not_understood = fmt::format("record {} of {} bytes", records, key.size() + value.size());
+    });
+    if (!replayed)
+      return replayed.err();
+    if (!not_understood.empty())
+      return {errc::store_damaged, "replaying the store: " + not_understood + " is not understood; nothing was changed"};
+    core.started(now());
+    look_at_space();
+    spdlog::info("event=store_open epoch={} tail={} records={} seconds={:.3f}", opened->epoch.value, opened->tail, records,
+                 std::chrono::duration<double>(steady::now() - began).count());
+    return {};
+  }
+
+  /// Owner thread, no append under way.
+  void refill(const duty::reopen& why) {
+    spdlog::warn("event=store_reopen at_least={} why=\"{}\"", why.at_least.value, why.why);
+    reopening = true;
+    ++reopened;
+    const auto until = steady::now() + settings.reopen_within;
+    for (auto pause = milliseconds{20};; pause = std::min(pause * 2, milliseconds{2'000})) {
+      auto filled = [&] {
+        std::unique_lock lock{store_gate};
+        ports.store->close();
+        return fill(why.at_least);
+      }();
+      if (filled)
+        break;
+      spdlog::error("event=store_reopen_failed error=\"{}\"", to_string(filled.err()));
+      const bool hopeless = filled.err().code == errc::store_damaged || filled.err().code == errc::store_newer;
+      if (hopeless || draining || steady::now() > until)
+        return end("the store could not be opened again: " + to_string(filled.err()));
+      std::this_thread::sleep_for(pause); // Nothing can be decided without the store; the mailbox keeps its edge meanwhile.
+    }
+    reopening = false;
+  }
+
+  void look_at_space() {
+    space_at = steady::now();
+    written = 0;
+    space = ports.store->space();
+    // Once full, a little must be freed before producers are let in again, or every freed page would be fought over.
+    const auto slack = room ? 0 : std::min<std::uint64_t>(space.capacity_bytes / 100, 4 << 20);
+    const bool fits =
+      (space.used_bytes + slack) * 100 < space.capacity_bytes * settings.high_water_percent && space.admits(slack);
+    auto why = fits ? std::string{}
+                    : fmt::format("the store holds {} of {} bytes and its disk has {} left", space.used_bytes,
+                                  space.capacity_bytes, space.disk_free_bytes);
+    if (room != fits) {
+      room = fits;
+      if (room)
+        spdlog::info("event=room_returned used_bytes={} disk_free_bytes={}", space.used_bytes, space.disk_free_bytes);
+      else
+        alarm("no room for new messages: " + why);
+    }
+    core.set_room(room, std::move(why));
+  }
+
+  // ---- the owner -----------------------------------------------------------------------------------------------------------------
+
+  /// How long the owner may sleep: the clock may be stepped, so never for long.
+  milliseconds nap() {
+    const auto most = std::min(milliseconds{250}, settings.shard.session_ttl / 6);
+    const auto next = core.next_wake(), at = now().mono;
+    return next <= at ? milliseconds{1} : std::clamp(next - at, milliseconds{1}, most);
+  }
+
+  void own() {
+    std::vector<errand> work;
+    while (!ended) {
+      std::optional<append_outcome> ended_append;
+      {
+        const auto sleep = nap();
+        std::unique_lock lock{gate};
+        wake_owner.wait_for(lock, sleep, [&] { return !mailbox.empty() || outcome; });
+        work.swap(mailbox);
+        ended_append.swap(outcome);
+      }
+      if (ended_append)
+        after_append(*ended_append);
+      if (ended)
+        break;
+      turn(work);
+      work.clear();
+      if (draining && !ended && ((waiting.empty() && !appending) || steady::now() > drain_until))
+        ended = true;
+    }
+    running = false;
+    abandon(work);
+  }
+
+  void after_append(const append_outcome& o) {
+    appending = false;
+    const auto at = now();
+    core.appended(o, at);
+    if (o.status == append_status::durable)
+      return; // What arrived meanwhile joins the next batch.
+    spdlog::error("event=append_failed status={} sync_failed={} detail=\"{}\"", static_cast<int>(o.status), o.sync_failed,
+                  o.detail);
+    carry_out(); // Before anything else is decided on a memory that is ahead of the disk.
+    if (!ended && o.status == append_status::full)
+      look_at_space();
+  }
+
+  void turn(std::vector<errand>& work) {
+    auto at = now();
+    if (wall.take_alarm())
+      alarm("the wall clock jumped far ahead; schedules hold to the old time until it is back or the hub is restarted");
+    std::vector<std::shared_ptr<std::promise<void>>> stepped;
+    for (auto& e : work) {
+      switch (e.what) {
+        case errand::kind::submit: admit(e, at); break;
+        case errand::kind::forget:
+          if (auto node = waiting.extract(e.from.value)) {
+            release(node.mapped());
+            core.forget(e.from);
+          }
+          break;
+        case errand::kind::inspect: hand_over([seen = std::move(e.seen), view = view()] { seen(view); }); break;
+        case errand::kind::step: stepped.push_back(std::move(e.stepped)); break;
+        case errand::kind::drain:
+          draining = true;
+          drain_until = steady::now() + settings.stop_within;
+          core.drain();
+          break;
+      }
+    }
+    core.tick(at); // After what has arrived: a heartbeat in the mailbox counts before its session is swept.
+    if (written >= look_after_bytes || steady::now() - space_at >= settings.space_every)
+      look_at_space();
+    carry_out();
+    for (auto& s : stepped)
+      s->set_value();
+  }
+
+  void admit(errand& e, instant at) {
+    auto& from = waiting.emplace(e.from.value, asker{std::move(e.done), e.bytes}).first->second;
+    if (may_park(e.order))
+      release(from);
+    core.submit(e.from, std::move(e.order), at);
+  }
+
+  void release(asker& a) {
+    if (!std::exchange(a.charged, false))
+      return;
+    ++released;
+    released_bytes += a.bytes;
+  }
+
+  void carry_out() {
+    std::optional<duty::reopen> reopen;
+    for (auto& item : core.take_duties()) {
+      if (auto* append = std::get_if<duty::append>(&item)) {
+        SALLYPORT_ASSERT(!appending);
+        appending = true;
+        for (const auto& c : append->changes)
+          written += c.key.size() + c.bytes().size();
+        std::lock_guard lock{gate};
+        to_append = std::move(*append);
+        wake_committer.notify_one();
+      } else if (auto* reply = std::get_if<duty::reply>(&item)) {
+        gather(*reply);
+      } else if (auto* again = std::get_if<duty::reopen>(&item)) {
+        reopen = std::move(*again);
+      } else if (auto* stop = std::get_if<duty::stop>(&item)) {
+        flush();
+        return end(stop->why);
+      } else if (auto* what = std::get_if<duty::alarm>(&item)) {
+        alarm(what->what);
+      }
+    }
+    flush();
+    if (!reopen)
+      return;
+    if (appending) { // Decided on in the old life: its outcome is read from the store.
+      std::unique_lock lock{gate};
+      wake_owner.wait(lock, [&] { return outcome.has_value(); });
+      const bool untrusted = outcome->sync_failed;
+      outcome.reset();
+      lock.unlock();
+      appending = false;
+      if (untrusted)
+        return end("a sync failed while the store was to be opened again");
+    }
+    refill(*reopen);
+    if (!ended)
+      carry_out();
+  }
+
+  void gather(duty::reply& reply) {
+    auto node = waiting.extract(reply.to.value);
+    if (node.empty())
+      return; // Forgotten in the meantime.
+    release(node.mapped());
+    auto& into = lacks_content(reply.what) ? unfetched : answered;
+    into.push_back({std::move(node.mapped().done), std::move(reply.what)});
+  }
+
+  /// One job per 64 answers: encoding them is work for other threads, and waking one for each would cost more than the answer.
+  void flush() {
+    { // Room first: whoever is answered may ask again at once.
+      std::lock_guard lock{gate};
+      charged -= std::exchange(released, 0);
+      charged_bytes -= std::exchange(released_bytes, 0);
+      if (!unfetched.empty()) {
+        std::move(unfetched.begin(), unfetched.end(), std::back_inserter(to_fetch));
+        unfetched.clear();
+        wake_clerk.notify_one();
+      }
+    }
+    for (std::size_t from = 0; from < answered.size(); from += 64) {
+      const auto end = std::min(from + 64, answered.size());
+      auto some = std::make_shared<std::vector<finished>>(std::make_move_iterator(answered.begin() + from),
+                                                          std::make_move_iterator(answered.begin() + end));
+      hand_over([some] {
+        for (auto& f : *some)
+          f.done(std::move(f.what));
+      });
+    }
+    answered.clear();
+  }
+
+  void hand_over(std::function<void()> job) {
+    if (ports.run)
+      return ports.run(std::move(job));
+    std::lock_guard lock{gate};
+    clerk_jobs.push_back(std::move(job));
+    wake_clerk.notify_one();
+  }
+
+  /// Commands can no longer be carried out.
+  void end(const std::string& why) {
+    spdlog::critical("event=shard_stopped why=\"{}\"", why);
+    ended = true;
+    running = false;
+    {
+      std::lock_guard lock{gate};
+      closed = true;
+    }
+    if (ports.on_stop)
+      ports.on_stop(why);
+  }
+
+  /// The owner is leaving: everybody still waiting gets an answer.
+  void abandon(std::vector<errand>& work) {
+    {
+      std::lock_guard lock{gate};
+      closed = true;
+      std::move(mailbox.begin(), mailbox.end(), std::back_inserter(work));
+      mailbox.clear();
+    }
+    for (auto& [_, from] : waiting)
+      answered.push_back(
+        {std::move(from.done), make_error(errc::outcome_unknown, "the hub stopped before the outcome was known")});
+    waiting.clear();
+    for (auto& e : work) {
+      if (e.done)
+        answered.push_back({std::move(e.done), refusal(errc::shutting_down, "try another hub, or this one later", 1)});
+      if (e.seen)
+        hand_over([seen = std::move(e.seen), v = view()] { seen(v); });
+      if (e.stepped)
+        e.stepped->set_value();
+    }
+    flush();
+  }
+
+  host_view view() {
+    host_view v;
+    v.counters = core.counters();
+    v.epoch = core.epoch();
+    v.space = space;
+    v.room = room;
+    v.reopened = reopened;
+    std::lock_guard lock{gate};
+    v.mailbox = std::exchange(charged_most, charged);
+    v.mailbox_bytes = std::exchange(charged_bytes_most, charged_bytes);
+    v.refused = refused;
+    return v;
+  }
+
+  // ---- the committer -------------------------------------------------------------------------------------------------------------
+
+  void commit() {
+    for (;;) {
+      std::optional<duty::append> job;
+      {
+        std::unique_lock lock{gate};
+        wake_committer.wait(lock, [&] { return to_append || committer_ends; });
+        if (!to_append)
+          return;
+        job.swap(to_append);
+      }
+      const auto began = steady::now();
+      append_since = began.time_since_epoch().count();
+      auto said = ports.store->append(job->epoch, job->tail, job->changes);
+      append_since = 0;
+      if (ports.meter)
+        ports.meter->committed(steady::now() - began, job->changes.size(), said.status == append_status::durable);
+      {
+        std::lock_guard lock{gate};
+        outcome = std::move(said);
+      }
+      wake_owner.notify_one();
+    }
+  }
+
+  // ---- the clerk -----------------------------------------------------------------------------------------------------------------
+
+  void run_clerk() {
+    for (;;) {
+      std::vector<finished> fetching;
+      std::vector<std::function<void()>> jobs;
+      {
+        std::unique_lock lock{gate};
+        wake_clerk.wait(lock, [&] { return !to_fetch.empty() || !clerk_jobs.empty() || clerk_ends; });
+        if (to_fetch.empty() && clerk_jobs.empty())
+          return;
+        fetching.swap(to_fetch);
+        jobs.swap(clerk_jobs);
+      }
+      for (auto& job : jobs)
+        job();
+      for (auto& f : fetching) {
+        {
+          std::shared_lock lock{store_gate};
+          complete(f.what);
+        }
+        if (ports.run)
+          ports.run([f = std::make_shared<finished>(std::move(f))] { f->done(std::move(f->what)); });
+        else
+          f.done(std::move(f.what));
+      }
+    }
+  }
+
+  void complete(answer& what) {
+    error fault;
+    auto fetch = [&](const std::string& key) -> wire::shared_bytes {
+      auto got = ports.store->fetch(key);
+      if (got)
+        return *std::move(got);
+      fault = got.err();
+      return nullptr;
+    };
+    if (auto* claim = std::get_if<wire::claim_reply>(&what)) {
+      for (auto& g : claim->grants)
+        if (!g.event)
+          g.event = fetch(event_key(g.message));
+      // A grant repeated for a lost answer may have been settled since, and its event deleted. The agent never sees it; if it was not
+      // settled, the hub learns from the agent's list that it is not held, and takes it back.
+      std::erase_if(claim->grants, [](const wire::grant& g) { return !g.event; });
+    } else if (auto* message = std::get_if<message_answer>(&what)) {
+      if (auto bytes = fetch(result_key(message->view.message)))
+        message->view.result = *bytes;
+    } else if (auto* page = std::get_if<page_answer>(&what)) {
+      for (auto& line : page->page.messages)
+        if (auto bytes = fetch(event_key(line.message)))
+          line.event = *bytes;
+    }
+    if (!fault.detail.empty()) {
+      spdlog::error("event=fetch_failed error=\"{}\"", to_string(fault));
+      what = make_error(errc::internal, "content could not be read from the store; ask again");
+    }
+  }
+};
+
+shard_host::shard_host(shard_host_settings settings, shard_host_ports ports)
+  : body_(std::make_unique<body>(std::move(settings), std::move(ports))) {
+  SALLYPORT_ASSERT(body_->ports.store != nullptr);
+  SALLYPORT_ASSERT(body_->ports.time != nullptr);
+}
+
+shard_host::~shard_host() {
+  stop();
+}
+
+result<void> shard_host::start() {
+  auto& b = *body_;
+  SALLYPORT_ASSERT(!b.owner.joinable());
+  if (auto filled = b.fill({}); !filled) {
+    b.ports.store->close();
+    return filled;
+  }
+  b.closed = false;
+  b.running = true;
+  b.owner = std::thread{[&b] { b.own(); }};
+  b.committer = std::thread{[&b] { b.commit(); }};
+  b.clerk = std::thread{[&b] { b.run_clerk(); }};
+  return {};
+}
+
+ticket shard_host::submit(command what, std::uint64_t bytes, completion done) {
+  auto& b = *body_;
+  std::unique_lock lock{b.gate};
+  const auto reserve = has_reserve(what) ? 4 : 0; // Quarters.
+  if (b.closed) {
+    const bool never_started = !b.owner.joinable();
+    lock.unlock();
+    done(never_started ? refusal(errc::not_ready, "try again in a moment", 1)
+                       : refusal(errc::shutting_down, "try again in a moment", 1));
+    return {};
+  }
+  const auto most = b.settings.mailbox + (reserve ? b.settings.mailbox / reserve + 1 : 0);
+  const auto most_bytes = b.settings.mailbox_bytes + (reserve ? b.settings.mailbox_bytes / reserve : 0);
+  if (b.charged >= most || (b.charged > 0 && b.charged_bytes + bytes > most_bytes)) {
+    ++b.refused;
+    lock.unlock();
+    done(refusal(errc::too_many_requests, "as many commands wait for the hub's disk as it accepts", 1));
+    return {};
+  }
+  const ticket from{++b.last_ticket};
+  errand e;
+  e.from = from;
+  e.bytes = bytes;
+  e.order = std::move(what);
+  e.done = std::move(done);
+  b.mailbox.push_back(std::move(e));
+  b.charged_most = std::max(b.charged_most, ++b.charged);
+  b.charged_bytes_most = std::max(b.charged_bytes_most, b.charged_bytes += bytes);
+  if (b.mailbox.size() == 1) // The owner takes all there is when it wakes.
+    b.wake_owner.notify_one();
+  return from;
+}
+
+void shard_host::forget(ticket from) {
+  auto& b = *body_;
+  std::lock_guard lock{b.gate};
+  if (from.value == 0 || b.closed)
+    return;
+  errand e;
+  e.what = errand::kind::forget;
+  e.from = from;
+  b.mailbox.push_back(std::move(e));
+  b.wake_owner.notify_one();
+}
+
+void shard_host::inspect(std::function<void(host_view)> done) {
+  auto& b = *body_;
+  {
+    std::lock_guard lock{b.gate};
+    if (!b.closed) {
+      errand e;
+      e.what = errand::kind::inspect;
+      e.seen = std::move(done);
+      b.mailbox.push_back(std::move(e));
+      b.wake_owner.notify_one();
+      return;
+    }
+  }
+  done({});
+}
+
+std::string shard_host::why_not_ready() const {
+  const auto& b = *body_;
+  if (!b.running)
+    return "the store is not open";
+  if (b.reopening)
+    return "the store is being opened again";
+  if (auto since = b.append_since.load();
+      since != 0 && steady::now().time_since_epoch() - steady::duration{since} > b.settings.stuck_after)
+    return "an append to the store has not returned for a long time";
+  return {};
+}
+
+void shard_host::step() {
+  auto& b = *body_;
+  auto stepped = std::make_shared<std::promise<void>>();
+  auto future = stepped->get_future();
+  {
+    std::lock_guard lock{b.gate};
+    if (b.closed)
+      return;
+    errand e;
+    e.what = errand::kind::step;
+    e.stepped = std::move(stepped);
+    b.mailbox.push_back(std::move(e));
+    b.wake_owner.notify_one();
+  }
+  future.wait();
+}
+
+void shard_host::stop() {
+  auto& b = *body_;
+  if (!b.owner.joinable())
+    return;
+  {
+    std::lock_guard lock{b.gate};
+    if (!b.closed) {
+      b.closed = true;
+      errand e;
+      e.what = errand::kind::drain;
+      b.mailbox.push_back(std::move(e));
+    }
+    b.wake_owner.notify_one();
+  }
+  b.owner.join();
+  {
+    std::lock_guard lock{b.gate};
+    b.committer_ends = b.clerk_ends = true;
+  }
+  b.wake_committer.notify_one();
+  b.committer.join();
+  b.wake_clerk.notify_one();
+  b.clerk.join();
+  b.ports.store->close();
+  spdlog::info("event=shard_closed");
+}
+
+} // namespace sallyport::cloud
