@@ -179,6 +179,8 @@ private:
   [[nodiscard]] result<std::pair<message_id, bool>> place(std::vector<any_fact>& facts, queue_index q, const wire::queue_policy& policy,
                                                           const event_item& item, message_id id, bool call, wall_time call_deadline,
                                                           instant now) const;
+  [[nodiscard]] std::optional<error> too_many(queue_index q, const wire::queue_policy& policy, std::uint64_t added,
+                                              const connection_name& name) const;
   void accept(std::vector<any_fact>& facts, slot s, const wire::settlement& how, const context& c, mint& next) const;
   void accept_failure(std::vector<any_fact>& facts, slot s, const wire::settlement& how, const context& c, mint& next) const;
   void take_run(std::vector<any_fact>& facts, slot s, wall_time at, mint& next) const;

@@ -77,6 +77,17 @@ result<std::pair<message_id, bool>> lease_table::place(std::vector<any_fact>& fa
   return std::pair{id, false};
 }
 
+std::optional<error> lease_table::too_many(queue_index q, const wire::queue_policy& policy, std::uint64_t added,
+                                           const connection_name& name) const {
+  const auto live = q == nowhere ? 0 : queues_[q].live;
+  if (policy.max_messages == 0 || added == 0 || live + added <= policy.max_messages)
+    return std::nullopt;
+  auto e = make_error(errc::queue_full, "connection \"" + name.value + "\" has " + std::to_string(live) + " messages of at most "
+                                          + std::to_string(policy.max_messages));
+  e.retry_after_s = 1;
+  return e;
+}
+
 decision<wire::enqueue_reply> lease_table::decide(const ask::enqueue& what, const context& c) const {
   std::vector<any_fact> facts;
   auto q = find(what.group, what.connection);
@@ -125,14 +136,8 @@ decision<wire::enqueue_reply> lease_table::decide(const ask::enqueue& what, cons
     }
     reply.messages.push_back({placed->first, a.source, a.id, placed->second});
   }
-  const auto added = serial - next_message_;
-  const auto live = known ? queues_[q].live : 0;
-  if (policy.max_messages != 0 && added != 0 && live + added > policy.max_messages) {
-    auto e = make_error(errc::queue_full, "connection \"" + what.connection.value + "\" has " + std::to_string(live)
-                                            + " messages of at most " + std::to_string(policy.max_messages));
-    e.retry_after_s = 1;
-    return {std::move(e), {}};
-  }
+  if (auto full = too_many(known ? q : nowhere, policy, serial - next_message_, what.connection))
+    return {std::move(*full), {}};
   return {std::move(reply), std::move(facts)};
 }
 
@@ -161,6 +166,8 @@ decision<message_id> lease_table::decide(const ask::call& what, const context& c
     e.retry_after_s = 1;
     return {std::move(e), {}};
   }
+  if (auto full = too_many(q, policy, 1, what.connection))
+    return {std::move(*full), {}};
   return {placed->first, std::move(facts)};
 }
 

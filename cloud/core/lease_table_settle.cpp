@@ -13,6 +13,9 @@ result<agent_index> lease_table::settler(const ask::settle& what, const context&
   for (agent_index a = 0; found == nowhere && a < agents_.size(); ++a)
     if (!what.body.agent.empty() && agents_[a].id == what.body.agent && c.scope.covers(agents_[a].group))
       found = a;
+  if (found == nowhere && known != sessions_.end())
+    return {errc::not_holder, "session " + to_string(what.session) + " is not one of agent id \"" + what.body.agent.value
+                                + "\", which has none here"};
   if (found == nowhere)
     return why_not_live(what.session);
   if (!c.scope.covers(agents_[found].group))

@@ -195,6 +195,7 @@ TEST_F(settling, settlements_are_judged_by_agent_id_when_the_session_is_forgotte
   EXPECT_EQ(v.at(0).kind, wire::verdict_kind::settled);
   EXPECT_EQ(look(m).state, "settled");
   EXPECT_EQ(refused(ask::settle{{99, 99}, {{"id-nobody"}, {done(g)}}}), errc::unknown_session);
+  EXPECT_EQ(refused(ask::settle{a, {{"id-nobody"}, {done(g)}}}), errc::not_holder);
 }
 
 TEST_F(settling, results_are_kept_as_content) {
