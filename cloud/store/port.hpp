@@ -1,7 +1,8 @@
-// The store port: what the shard needs of a disk, and nothing more. Implementations: lmdb (embedded default), memory (tests, simulation).
+// The store port: what the shard needs of a disk, and nothing more. Implementations: lmdb (embedded default), memory (tests,
+// simulation).
 //
-// One shard owns one store. open/append/replay are called from one thread at a time (the committer); fetch and space may be called from
-// any thread while the store is open. tests/cloud/store/conformance.hpp is the contract in executable form.
+// One shard owns one store. open/append/replay are called from one thread at a time (the committer); fetch and space may be
+// called from any thread while the store is open. tests/cloud/store/conformance.hpp is the contract in executable form.
 #pragma once
 
 #include "protocol/ids.hpp"
@@ -28,7 +29,9 @@ struct change {
   /// Put only. Either owned here or shared with whoever made the bytes.
   std::string value;
   std::shared_ptr<const std::string> shared_value;
-  [[nodiscard]] std::string_view bytes() const { return shared_value ? std::string_view{*shared_value} : std::string_view{value}; }
+  [[nodiscard]] std::string_view bytes() const {
+    return shared_value ? std::string_view{*shared_value} : std::string_view{value};
+  }
 };
 using batch = std::vector<change>;
 
@@ -41,8 +44,8 @@ enum class append_status : std::uint8_t {
 };
 struct append_outcome {
   append_status status = append_status::failed;
-  std::uint64_t tail = 0; // durable: the new tail.
-  std::string detail;     // Otherwise: what the system said.
+  std::uint64_t tail = 0;   // durable: the new tail.
+  std::string detail;       // Otherwise: what the system said.
   bool sync_failed = false; // unknown: pages can no longer be trusted; end the process.
 };
 
@@ -53,22 +56,33 @@ struct opened_store {
 
 struct store_space {
   std::uint64_t used_bytes = 0;
-  std::uint64_t capacity_bytes = 0;  // Of the map.
-  std::uint64_t disk_free_bytes = 0; // Of the file system.
+  /// How far growing batches may fill the store. What shrinking ones need lies beyond it and is not counted.
+  std::uint64_t capacity_bytes = 0;
+  /// What the disk can still give: free in the file system, or owned by the store and unused.
+  std::uint64_t disk_free_bytes = 0;
+  /// To be left alone by enqueues, so that settling, redriving and expiring have room to write.
+  std::uint64_t reserve_bytes = 0;
+
+  /// The high-water mark: whether `more` bytes of new messages may come in.
+  [[nodiscard]] bool admits(std::uint64_t more) const {
+    return used_bytes + reserve_bytes + more <= capacity_bytes && reserve_bytes + more <= disk_free_bytes;
+  }
 };
 
 class store_port {
 public:
   virtual ~store_port() = default;
 
-  /// Takes ownership. The epoch is durable before this returns and is max(stored + 1, at_least). Errors: store_locked, store_damaged,
-  /// store_newer, store_io.
+  /// Takes ownership. The epoch is durable before this returns and is max(stored + 1, at_least). Errors: store_locked,
+  /// store_damaged, store_newer, store_io.
   virtual result<opened_store> open(epoch_number at_least) = 0;
 
   /// Visits every live record of the meta tree in key order. The views are valid during the call only.
   virtual result<void> replay(const std::function<void(std::string_view key, std::string_view value)>& visitor) = 0;
 
-  /// Atomic; durable on return when it says so. A stale epoch or tail changes nothing. Within a batch later changes win.
+  /// Atomic; durable on return when it says so. A stale epoch or tail changes nothing (fenced). Within a batch later changes win;
+  /// to delete what is not there is no error. A batch that grows the store is refused (full) at its capacity; one that removes at
+  /// least as many bytes as it adds may go on, so that a full store can be drained. Keys are 1 to 400 bytes.
   virtual append_outcome append(epoch_number epoch, std::uint64_t tail, const batch& changes) = 0;
 
   /// The content under a key, or nothing when there is none. Errors: store_io.
