@@ -191,6 +191,15 @@ agent_file read_agent(const node& root, const std::vector<std::string>& kinds, f
   return file;
 }
 
+namespace {
+
+std::string quoted_in(const std::string& line) {
+  const auto open = line.find('\''), close = open == std::string::npos ? open : line.find('\'', open + 1);
+  return close == std::string::npos ? std::string() : line.substr(open + 1, close - open - 1);
+}
+
+} // namespace
+
 void add_check_faults(const error& said, const option_list& options, const node& own, fault_list& faults) {
   const auto known = faults.sorted();
   for (std::size_t at = 0; at < said.detail.size();) {
@@ -198,12 +207,21 @@ void add_check_faults(const error& said, const option_list& options, const node&
     const auto line = said.detail.substr(at, end - at);
     at = end + 1;
     const auto first = line.substr(0, line.find_first_of(" :,."));
-    // The adapter knows its members, which carry no unit: "latency" is latency_ms in the file.
     const node* member = nullptr;
     std::string key = options.path();
     for (const auto& e : options.entries()) {
-      if (e.section || e.tables || first.empty())
+      if (e.section || first.empty())
         continue;
+      if (e.tables) { // "statement 'add_order': ..."
+        const auto table = e.tables->list.path().substr(options.path().size() + 1, first.size());
+        const auto name = table == first ? quoted_in(line) : std::string();
+        if (const auto* found = name.empty() ? nullptr : own.find_path(first + "." + name)) {
+          member = found;
+          key = options.path() + "." + first + "." + name;
+        }
+        continue;
+      }
+      // The adapter knows its members, which carry no unit: "latency" is latency_ms in the file.
       const auto name = e.doc.key.substr(options.path().size() + 1);
       if (name == first || name == first + "_ms" || name == first + "_bytes") {
         key = e.doc.key;

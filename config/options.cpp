@@ -246,9 +246,11 @@ std::string check_hub_url(const std::string& url) {
   const bool tls = url.starts_with("https://");
   if (!tls && !url.starts_with("http://"))
     return "\"" + url + "\" is not the address of a hub; write https://host:port";
-  const auto at = split_address(without_slash(std::string_view(url).substr(tls ? 8 : 7)));
-  if (!at)
-    return "\"" + url + "\" is not the address of a hub; write https://host:port, without a path";
+  auto rest = std::string_view(url).substr(tls ? 8 : 7);
+  const auto at = split_address(rest.substr(0, rest.find('/'))); // A path is put before that of every request.
+  // A user and password would end up in logs, and are not repeated here either.
+  if (!at || rest.find_first_of("@?#") != std::string_view::npos)
+    return "is not the address of a hub; write https://host:port";
   if (!tls && !is_loopback(at->host))
     return "\"" + url + "\" would send the token in clear over the network; write https://";
   return {};

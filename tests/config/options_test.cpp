@@ -7,6 +7,7 @@ using namespace sallyport::config;
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 namespace {
 
@@ -182,7 +183,8 @@ TEST(addresses, of_hubs_are_https_or_on_this_machine) {
   EXPECT_THAT(check_hub_url("http://127.0.0.1.evil.example"), HasSubstr("in clear"));
   EXPECT_NE(check_hub_url("hub.example:8443"), "");
   EXPECT_NE(check_hub_url("https://"), "");
-  EXPECT_NE(check_hub_url("https://user:pass@hub"), "");
   EXPECT_NE(check_hub_url("https://hub:99999"), "");
-  EXPECT_NE(check_hub_url("https://hub/path"), "");
+  EXPECT_NE(check_hub_url("https://user:pass@hub"), "");
+  EXPECT_THAT(check_hub_url("https://user:pass@hub"), Not(HasSubstr("pass@")));
+  EXPECT_EQ(check_hub_url("https://hub/path"), "");
 }
