@@ -1,4 +1,5 @@
 // The binary itself: help, exit codes, and its commands against a real hub.
+#include "tests/support/certs.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -181,8 +182,6 @@ TEST_F(program, says_that_a_call_did_not_run_with_7) {
 
 TEST_F(program, is_refused_with_4_under_a_wrong_token_and_never_shows_one) {
   start_hub();
-  const auto unknown = run({"status"}, {}, {"SALLYPORT_TOKEN=sp_wrong"});
-  (void)unknown;
   const auto token = dir_.write("token", "sp_wrong\n");
   ::chmod(token.c_str(), 0600);
   const auto refused = run({"status", "--token", "file:" + token});
@@ -204,6 +203,28 @@ TEST_F(program, a_token_made_beside_a_running_hub_works_at_once) {
   EXPECT_EQ(other.code, 4);
   EXPECT_THAT(other.err, HasSubstr("wrong_group"));
   EXPECT_THAT(run({"status", "--token", "file:" + token}).err, HasSubstr("wrong_role"));
+}
+
+TEST_F(program, trusts_a_hub_whose_authority_it_was_given_and_no_other) {
+  certificate_authority authority(dir_.path());
+  const auto files = authority.issue();
+  const auto data = dir_ / "hub";
+  const auto made = run({"token", "new", "--data", data, "--role", "admin", "--group", "*"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const auto config = dir_.write("hub.toml", "[hub]\nlisten = \"127.0.0.1:0\"\ndata_dir = \"" + data + "\"\n[hub.tls]\ncert_file = \"" + files.cert
+                                               + "\"\nkey_file = \"" + files.key + "\"\n");
+  process hub({.argv = {SALLYPORT_BINARY, "hub", "--config", config}, .env = {}, .stdout_file = dir_ / "tls.out",
+               .stderr_file = dir_ / "tls.err", .stdin_file = {}, .folder = {}});
+  const auto url = hub.wait_for_line("https://");
+  ASSERT_TRUE(url.has_value()) << hub.err();
+  const std::vector<std::string> token{"SALLYPORT_TOKEN=" + made.out.substr(0, made.out.size() - 1)};
+  const auto trusted = run({"status", "--hub", *url, "--ca", authority.ca_file()}, {}, token);
+  EXPECT_EQ(trusted.code, 0) << trusted.err;
+  const auto unknown = run({"status", "--hub", *url}, {}, token);
+  EXPECT_EQ(unknown.code, 3);
+  EXPECT_THAT(unknown.err, AllOf(HasSubstr("tls_refused"), HasSubstr("--ca")));
+  // Connections of a hub that is not for development are made by an administrator or an agent, not by whoever sends.
+  EXPECT_EQ(run({"send", "g", "c", "--hub", *url, "--ca", authority.ca_file()}, "{}", token).code, 5);
 }
 
 TEST_F(program, sending_goes_on_through_a_restart_of_the_hub) {
