@@ -1,0 +1,33 @@
+// The transport over real sockets: HTTP/1.1 on TLS (plain http for loopback hosts), through a CONNECT proxy if need be.
+//
+// One io thread per factory, shared by its transports; it ends with the last of them. Each slot owns one keep-alive connection and carries
+// its requests in order; a request whose connection is gone or was closed opens a new one. Nothing is ever sent twice: every request of
+// the wire may be repeated, and when to do so is the caller's decision.
+//
+// What the errors say, more exactly than the port must: unreachable means that the request did not leave as a whole, so nobody can have
+// carried it out. outcome_unknown and timed_out mean that it may have been. The detail says at which step and what to do about it.
+#pragma once
+
+#include "config/agent_settings.hpp"
+#include "runtime/core/transport.hpp"
+
+#include <cstddef>
+#include <string>
+
+namespace sallyport::io {
+
+struct transport_settings {
+  std::string token;                     // Sent as a bearer token with every request; empty: none. Never in a message or log.
+  config::tls_settings tls;
+  config::proxy_settings proxy;
+  std::size_t body_limit = 32u << 20;    // Of a reply.
+};
+
+/// Checks everything that can be checked without a network. The CA file is read again for every transport made, so that a replaced one
+/// counts from the next connection to a hub address on. Errors: invalid_config.
+result<runtime::transport_factory> make_https_transport_factory(const transport_settings& settings);
+
+/// The same from an agent's settings, its hub addresses checked as well.
+result<runtime::transport_factory> make_https_transport_factory(const config::agent_settings& settings);
+
+} // namespace sallyport::io
