@@ -139,8 +139,8 @@ error invalid(std::string what) {
 
 } // namespace
 
-api::api(api_settings settings, shard_host& host, tokens_watch& tokens, metrics& meter)
-  : settings_(std::move(settings)),
+api::api(const api_settings& settings, shard_host& host, tokens_watch& tokens, metrics& meter)
+  : settings_(settings),
     host_(host),
     tokens_(tokens),
     meter_(meter) {}

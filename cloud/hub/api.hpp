@@ -64,7 +64,7 @@ public:
   /// Called exactly once, on an unspecified thread, perhaps before run() has returned.
   using completion = std::function<void(api_response)>;
 
-  api(api_settings settings, shard_host& host, tokens_watch& tokens, metrics& meter);
+  api(const api_settings& settings, shard_host& host, tokens_watch& tokens, metrics& meter);
 
   [[nodiscard]] std::variant<admission, api_response> admit(const request_head& head);
 

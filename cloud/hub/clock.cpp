@@ -24,7 +24,7 @@ instant wall_keeper::correct(instant reading) {
   if (jumped && !holding_)
     alarm_ = true;
   holding_ = jumped;
-  if (jumped)
+  if (jumped || std::chrono::abs(reading.wall - expected) <= in_step)
     last_.wall = expected;
   else if (reading.wall >= last_.wall)
     last_.wall = reading.wall;

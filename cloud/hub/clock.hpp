@@ -28,6 +28,9 @@ class wall_keeper {
 public:
   /// A step forward of at most this much between two readings is followed.
   static constexpr milliseconds believable{10 * 60'000};
+  /// Differences up to this are the grain of two readings and the pull of a time server: the clocks go in step, so that a deadline on
+  /// the one is past when the same deadline on the other is.
+  static constexpr milliseconds in_step{5};
 
   /// The reading with its wall time corrected. While the machine's clock is behind, ours goes on at half speed until it is met.
   [[nodiscard]] instant correct(instant reading);

@@ -139,7 +139,7 @@ private:
     is_1_0_ = is_head_ = false;
     if (shared_->stopping && in_.size() == 0)
       return close();
-    if (in_.size() == 0 && in_.capacity() > read_bytes)
+    if (in_.size() == 0 && in_.capacity() > read_bytes && !reading_)
       in_.shrink_to_fit();
     until(in_.size() == 0 ? limits_.idle_timeout : limits_.request_timeout);
     scanned_ = 0;
@@ -163,12 +163,14 @@ private:
     read_more();
   }
 
-  /// One read at a time, into the buffer of heads. It may still be under way when an answer is written.
+  /// One read at a time. The one that watches a parked request's socket is still under way when its answer is written; it is begun on
+  /// an empty buffer only, because consuming would move the buffer under it.
   void read_more() {
     if (reading_)
       return;
     reading_ = true;
-    stream_.async_read_some(in_.prepare(read_bytes), [self = this->shared_from_this()](error_code ec, std::size_t n) {
+    const auto at_once = state_ == state::body ? 16 * read_bytes : read_bytes;
+    stream_.async_read_some(in_.prepare(at_once), [self = this->shared_from_this()](error_code ec, std::size_t n) {
       self->reading_ = false;
       self->on_read(ec, n);
     });
@@ -194,11 +196,7 @@ private:
         return read_head();
       case state::body: return read_chunks();
       case state::discarding: return discard_body();
-      case state::answering: // The next request, early. Kept up to a head's size.
-        if (in_.size() < limits_.head_bytes)
-          read_more();
-        return;
-      default: return;
+      default: return; // The next request, early: it has its turn.
     }
   }
 
@@ -361,7 +359,7 @@ private:
     if (state_ != state::answering || serial_ != serial)
       return; // Answered already.
     running_ = running;
-    if (waits_)
+    if (waits_ && in_.size() == 0)
       read_more(); // Only to notice when the asker goes.
   }
 

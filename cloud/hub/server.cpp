@@ -26,7 +26,9 @@ struct server::body : std::enable_shared_from_this<body> {
   const server_settings settings;
   asio::io_context& context;
   std::shared_ptr<connection_shared> shared;
-  std::unique_ptr<asio::ssl::context> tls;
+  std::unique_ptr<asio::ssl::context> tls; // Replaced when its files change; a connection keeps what it began with.
+  tls_files_stamp tls_stamp;
+  std::chrono::steady_clock::time_point tls_looked_at{};
   asio::basic_socket_acceptor<tcp, asio::strand<asio::io_context::executor_type>> acceptor;
   asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
                              asio::strand<asio::io_context::executor_type>>
@@ -56,6 +58,8 @@ struct server::body : std::enable_shared_from_this<body> {
     if (settings.loopback_only && !endpoint.address().is_loopback())
       return fault("without TLS only a loopback address is allowed, such as 127.0.0.1; leave --dev out and give a certificate");
     if (!settings.tls_cert_file.empty()) {
+      tls_stamp = stamp_of(settings.tls_cert_file, settings.tls_key_file);
+      tls_looked_at = std::chrono::steady_clock::now();
       auto made = make_server_tls(settings.tls_cert_file, settings.tls_key_file);
       if (!made)
         return made.err();
@@ -90,6 +94,25 @@ struct server::body : std::enable_shared_from_this<body> {
                           });
   }
 
+  /// A renewed certificate is used without a restart. One that does not fit is reported, and the old one kept.
+  void renew_tls() {
+    const auto now = std::chrono::steady_clock::now();
+    if (!tls || now - tls_looked_at < std::chrono::seconds{1})
+      return;
+    tls_looked_at = now;
+    const auto stamp = stamp_of(settings.tls_cert_file, settings.tls_key_file);
+    if (stamp == tls_stamp)
+      return;
+    tls_stamp = stamp;
+    auto made = make_server_tls(settings.tls_cert_file, settings.tls_key_file);
+    if (made) {
+      tls = *std::move(made);
+      spdlog::info("event=certificate_renewed file={}", settings.tls_cert_file);
+    } else {
+      spdlog::error("event=certificate_unusable error=\"{}\"", to_string(made.err()));
+    }
+  }
+
   /// A few over the limit are told so; the rest are cut.
   void admit(socket_type socket) {
     const auto open = shared->open.load();
@@ -97,6 +120,7 @@ struct server::body : std::enable_shared_from_this<body> {
       shared->meter.refused("sockets");
       return;
     }
+    renew_tls();
     boost::system::error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
     start_connection(shared, std::move(socket), tls.get(), open >= settings.limits.sockets);

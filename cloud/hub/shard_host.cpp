@@ -1,6 +1,6 @@
 #include "cloud/hub/shard_host.hpp"
 
-#include "cloud/core/content_keys.hpp"
+#include "cloud/hub/content.hpp"
 #include "cloud/hub/metrics.hpp"
 
 #include <spdlog/spdlog.h>
@@ -59,16 +59,6 @@ bool has_reserve(const command& c) {
          || std::holds_alternative<ask::open>(c.what);
 }
 
-bool lacks_content(const answer& what) {
-  if (const auto* claim = std::get_if<wire::claim_reply>(&what))
-    return std::any_of(claim->grants.begin(), claim->grants.end(), [](const wire::grant& g) { return !g.event; });
-  if (const auto* message = std::get_if<message_answer>(&what))
-    return message->fetch_result;
-  if (const auto* page = std::get_if<page_answer>(&what))
-    return page->fetch_events;
-  return false;
-}
-
 error refusal(errc code, std::string detail, unsigned retry_after_s) {
   auto e = make_error(code, std::move(detail));
   e.retry_after_s = retry_after_s;
@@ -87,7 +77,7 @@ struct shard_host::body {
   std::vector<errand> mailbox;
   std::uint64_t charged = 0, charged_bytes = 0; // Commands not answered yet, in the mailbox or waiting for the disk.
   std::uint64_t charged_most = 0, charged_bytes_most = 0, last_ticket = 0, refused = 0;
-  bool closed = true; // Nothing more is taken in.
+  enum class phase : std::uint8_t { filling, open, closed } now_is = phase::filling; // Only when open, errands are taken in.
   std::optional<duty::append> to_append;
   std::optional<append_outcome> outcome;
   bool committer_ends = false;
@@ -113,7 +103,7 @@ struct shard_host::body {
 
   std::thread owner, committer, clerk;
 
-  body(shard_host_settings s, shard_host_ports p) : settings(std::move(s)), ports(std::move(p)), core(settings.shard) {}
+  body(const shard_host_settings& s, shard_host_ports p) : settings(s), ports(std::move(p)), core(settings.shard) {}
 
   instant now() { return wall.correct(ports.time->now()); }
 
@@ -372,7 +362,7 @@ struct shard_host::body {
     running = false;
     {
       std::lock_guard lock{gate};
-      closed = true;
+      now_is = phase::closed;
     }
     if (ports.on_stop)
       ports.on_stop(why);
@@ -382,7 +372,7 @@ struct shard_host::body {
   void abandon(std::vector<errand>& work) {
     {
       std::lock_guard lock{gate};
-      closed = true;
+      now_is = phase::closed;
       std::move(mailbox.begin(), mailbox.end(), std::back_inserter(work));
       mailbox.clear();
     }
@@ -460,7 +450,7 @@ struct shard_host::body {
       for (auto& f : fetching) {
         {
           std::shared_lock lock{store_gate};
-          complete(f.what);
+          fetch_content(f.what, *ports.store);
         }
         if (ports.run)
           ports.run([f = std::make_shared<finished>(std::move(f))] { f->done(std::move(f->what)); });
@@ -469,40 +459,10 @@ struct shard_host::body {
       }
     }
   }
-
-  void complete(answer& what) {
-    error fault;
-    auto fetch = [&](const std::string& key) -> wire::shared_bytes {
-      auto got = ports.store->fetch(key);
-      if (got)
-        return *std::move(got);
-      fault = got.err();
-      return nullptr;
-    };
-    if (auto* claim = std::get_if<wire::claim_reply>(&what)) {
-      for (auto& g : claim->grants)
-        if (!g.event)
-          g.event = fetch(event_key(g.message));
-      // A grant repeated for a lost answer may have been settled since, and its event deleted. The agent never sees it; if it was not
-      // settled, the hub learns from the agent's list that it is not held, and takes it back.
-      std::erase_if(claim->grants, [](const wire::grant& g) { return !g.event; });
-    } else if (auto* message = std::get_if<message_answer>(&what)) {
-      if (auto bytes = fetch(result_key(message->view.message)))
-        message->view.result = *bytes;
-    } else if (auto* page = std::get_if<page_answer>(&what)) {
-      for (auto& line : page->page.messages)
-        if (auto bytes = fetch(event_key(line.message)))
-          line.event = *bytes;
-    }
-    if (!fault.detail.empty()) {
-      spdlog::error("event=fetch_failed error=\"{}\"", to_string(fault));
-      what = make_error(errc::internal, "content could not be read from the store; ask again");
-    }
-  }
 };
 
-shard_host::shard_host(shard_host_settings settings, shard_host_ports ports)
-  : body_(std::make_unique<body>(std::move(settings), std::move(ports))) {
+shard_host::shard_host(const shard_host_settings& settings, shard_host_ports ports)
+  : body_(std::make_unique<body>(settings, std::move(ports))) {
   SALLYPORT_ASSERT(body_->ports.store != nullptr);
   SALLYPORT_ASSERT(body_->ports.time != nullptr);
 }
@@ -518,7 +478,10 @@ result<void> shard_host::start() {
     b.ports.store->close();
     return filled;
   }
-  b.closed = false;
+  {
+    std::lock_guard lock{b.gate}; // Others may be asking already, and are answered not_ready.
+    b.now_is = body::phase::open;
+  }
   b.running = true;
   b.owner = std::thread{[&b] { b.own(); }};
   b.committer = std::thread{[&b] { b.commit(); }};
@@ -530,11 +493,11 @@ ticket shard_host::submit(command what, std::uint64_t bytes, completion done) {
   auto& b = *body_;
   std::unique_lock lock{b.gate};
   const auto reserve = has_reserve(what) ? 4 : 0; // Quarters.
-  if (b.closed) {
-    const bool never_started = !b.owner.joinable();
+  if (b.now_is != body::phase::open) {
+    const bool filling = b.now_is == body::phase::filling;
     lock.unlock();
-    done(never_started ? refusal(errc::not_ready, "try again in a moment", 1)
-                       : refusal(errc::shutting_down, "try again in a moment", 1));
+    done(filling ? refusal(errc::not_ready, "try again in a moment", 1)
+                 : refusal(errc::shutting_down, "try again in a moment", 1));
     return {};
   }
   const auto most = b.settings.mailbox + (reserve ? b.settings.mailbox / reserve + 1 : 0);
@@ -562,7 +525,7 @@ ticket shard_host::submit(command what, std::uint64_t bytes, completion done) {
 void shard_host::forget(ticket from) {
   auto& b = *body_;
   std::lock_guard lock{b.gate};
-  if (from.value == 0 || b.closed)
+  if (from.value == 0 || b.now_is != body::phase::open)
     return;
   errand e;
   e.what = errand::kind::forget;
@@ -575,7 +538,7 @@ void shard_host::inspect(std::function<void(host_view)> done) {
   auto& b = *body_;
   {
     std::lock_guard lock{b.gate};
-    if (!b.closed) {
+    if (b.now_is == body::phase::open) {
       errand e;
       e.what = errand::kind::inspect;
       e.seen = std::move(done);
@@ -605,7 +568,7 @@ void shard_host::step() {
   auto future = stepped->get_future();
   {
     std::lock_guard lock{b.gate};
-    if (b.closed)
+    if (b.now_is != body::phase::open)
       return;
     errand e;
     e.what = errand::kind::step;
@@ -622,8 +585,8 @@ void shard_host::stop() {
     return;
   {
     std::lock_guard lock{b.gate};
-    if (!b.closed) {
-      b.closed = true;
+    if (b.now_is == body::phase::open) {
+      b.now_is = body::phase::closed;
       errand e;
       e.what = errand::kind::drain;
       b.mailbox.push_back(std::move(e));

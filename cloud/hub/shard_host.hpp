@@ -63,7 +63,7 @@ public:
   /// Called exactly once, on an unspecified thread, perhaps before submit() has returned; never after forget() has taken effect.
   using completion = std::function<void(answer)>;
 
-  shard_host(shard_host_settings settings, shard_host_ports ports);
+  shard_host(const shard_host_settings& settings, shard_host_ports ports);
   ~shard_host();
 
   /// Opens and replays the store, then starts the threads. Errors: store_locked, store_damaged, store_newer, store_io.

@@ -2,6 +2,8 @@
 
 #include <boost/asio/ssl/context.hpp>
 
+#include <sys/stat.h>
+
 namespace sallyport::cloud {
 
 namespace {
@@ -40,6 +42,20 @@ result<std::unique_ptr<boost::asio::ssl::context>> make_server_tls(const std::st
   if (SSL_CTX_check_private_key(raw) != 1)
     return {errc::invalid_config, "the key " + key_file + " does not belong to the certificate " + cert_file};
   return context;
+}
+
+tls_files_stamp stamp_of(const std::string& cert_file, const std::string& key_file) {
+  tls_files_stamp stamp;
+  std::size_t next = 0;
+  for (const auto& file : {cert_file, key_file}) {
+    struct stat st {};
+    if (::stat(file.c_str(), &st) != 0)
+      st = {};
+    for (const auto mark :
+         {static_cast<std::int64_t>(st.st_ino), st.st_mtim.tv_sec * 1'000'000'000 + st.st_mtim.tv_nsec, st.st_size})
+      stamp.marks.at(next++) = mark;
+  }
+  return stamp;
 }
 
 } // namespace sallyport::cloud

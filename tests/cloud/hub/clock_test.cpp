@@ -29,7 +29,15 @@ TEST(wall_keeper, never_goes_back_and_creeps_until_it_is_met) {
     ASSERT_GE(now, last);
     last = now;
   }
-  EXPECT_EQ(last, wall_time{1099'999ms}); // Met at last: the machine's clock counts again.
+  EXPECT_LE(last - wall_time{1099'999ms}, wall_keeper::in_step); // Met at last.
+}
+
+TEST(wall_keeper, keeps_both_clocks_in_step_over_the_grain_of_their_readings) {
+  wall_keeper keeper;
+  (void)keeper.correct(at(0s, 1000s));
+  EXPECT_EQ(keeper.correct(at(1'000ms, 1'000'999ms)).wall, wall_time{1'001'000ms});
+  EXPECT_EQ(keeper.correct(at(2'000ms, 1'002'001ms)).wall, wall_time{1'002'000ms});
+  EXPECT_EQ(keeper.correct(at(3'000ms, 1'003'006ms)).wall, wall_time{1'003'006ms}); // More than grain: followed.
 }
 
 TEST(wall_keeper, holds_a_big_jump_ahead_and_says_so_once) {

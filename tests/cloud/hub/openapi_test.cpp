@@ -259,6 +259,9 @@ struct openapi : testing::Test {
     const auto session = open("caller");
     settle_all(session, "caller", 1);
     EXPECT_EQ(as_producer("/calls", event("later"), "Prefer: respond-async\r\n").status, 202);
+    EXPECT_EQ(as_admin("PUT", queue, R"({"max_messages":1})").status, 200);
+    EXPECT_EQ(as_producer("/calls", event("over")).code(), "queue_full");
+    EXPECT_EQ(as_admin("PUT", queue, R"({"max_messages":0})").status, 200);
     EXPECT_EQ(as_producer("/calls", event("one")).status / 100, 2); // Sent before as a message: its outcome.
     EXPECT_EQ(as_producer("/calls", event("one", "2")).code(), "id_reused");
     settle_all(session, "caller", 2);
@@ -308,10 +311,11 @@ struct openapi : testing::Test {
                                                       {"POST", "/extensions", valid_body("extend")},
                                                       {"DELETE", "", ""}};
     for (const auto& [method, op, body] : all) {
-      EXPECT_EQ(reply_to(method, old, op, body), "session_replaced") << op;
-      EXPECT_EQ(reply_to(method, closed, op, body), "session_expired") << op;
-      // settle judges by agent id before it looks at the session: one that is known is told whose it is.
-      const auto whose = op == "/settlements" ? R"({"items":[]})" : body;
+      // Settlements are judged by agent id, and outlive their session.
+      const bool settles = op == "/settlements";
+      EXPECT_EQ(reply_to(method, old, op, body), settles ? "not_holder" : "session_replaced") << op;
+      EXPECT_EQ(reply_to(method, closed, op, body), settles ? "not_holder" : "session_expired") << op;
+      const auto whose = settles ? R"({"items":[]})" : body;
       EXPECT_EQ(ask("agent other", method, "/v1/sessions/" + now + op, whose).code(), "wrong_group") << op;
     }
     EXPECT_EQ(as_agent("POST", "/v1/sessions/" + now + "/settlements",

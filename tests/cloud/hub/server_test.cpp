@@ -321,6 +321,21 @@ TEST(server, a_request_sent_while_a_claim_is_parked_is_answered_after_it) {
   EXPECT_EQ(claimer.receive().body, R"({"status":"ok"})");
 }
 
+TEST(server, requests_that_come_while_a_claim_is_parked_wait_their_turn) {
+  running_hub hub;
+  const auto session = hub.open_session("a");
+  raw_client claimer{hub.port()}, producer{hub.port()};
+  claimer.send(request("POST", "/v1/sessions/" + session + "/claims", running_hub::claiming(1, 50'000)));
+  ASSERT_TRUE(eventually([&] { return hub.metric("sallyport_hub_claims_parked") == 1; }));
+  for (int i = 0; i < 400; ++i) // More than any buffer of ours, in pieces that end anywhere.
+    claimer.send(enqueue("p" + std::to_string(i)));
+  EXPECT_EQ(hub.metric("sallyport_hub_claims_parked"), 1);
+  ASSERT_EQ(producer.ask(enqueue("one")).status, 201);
+  EXPECT_NE(claimer.receive().body.find(event("one")), std::string::npos);
+  for (int i = 0; i < 400; ++i)
+    ASSERT_EQ(claimer.receive().status, 201) << i;
+}
+
 TEST(server, stopping_answers_what_is_parked_and_closes_what_is_idle) {
   running_hub hub;
   const auto session = hub.open_session("a");

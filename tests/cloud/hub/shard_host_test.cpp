@@ -51,7 +51,7 @@ struct hosted {
   std::vector<std::string> alarms;
   std::unique_ptr<shard_host> host;
 
-  explicit hosted(shard_host_settings settings = {}) {
+  explicit hosted(const shard_host_settings& settings = {}) {
     auto store = std::make_unique<gated_store>(disk);
     doors = store->doors;
     shard_host_ports ports;
@@ -62,7 +62,7 @@ struct hosted {
       std::lock_guard lock{mutex};
       alarms.push_back(what);
     };
-    host = std::make_unique<shard_host>(std::move(settings), std::move(ports));
+    host = std::make_unique<shard_host>(settings, std::move(ports));
     EXPECT_TRUE(host->start().ok());
   }
   ~hosted() { doors->append.open(); }

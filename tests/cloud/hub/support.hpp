@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -157,6 +158,17 @@ public:
     ssl_ = SSL_new(context_);
     SSL_set_fd(ssl_, fd_);
     return SSL_connect(ssl_) == 1 ? SSL_get_version(ssl_) : "";
+  }
+
+  /// Of the hub's certificate, to tell two apart.
+  [[nodiscard]] std::string public_key() const {
+    auto* cert = SSL_get1_peer_certificate(ssl_);
+    unsigned char* bytes = nullptr;
+    const auto size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &bytes);
+    std::string key{reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size)};
+    OPENSSL_free(bytes);
+    X509_free(cert);
+    return key;
   }
 
   void send(std::string_view bytes) {

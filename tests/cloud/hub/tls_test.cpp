@@ -1,6 +1,8 @@
 #include "tests/cloud/hub/certificate.hpp"
 #include "tests/cloud/hub/support.hpp"
 
+#include <fstream>
+
 namespace sallyport::cloud {
 namespace {
 
@@ -89,6 +91,24 @@ TEST_F(tls, a_plain_request_or_a_silent_client_holds_nothing_up) {
   EXPECT_EQ(plain.receive().status, 0);
   EXPECT_TRUE(silent.is_closed());
   EXPECT_EQ(raw_client{hub->port()}.handshake(TLS1_3_VERSION, TLS1_3_VERSION), "TLSv1.3");
+}
+
+TEST_F(tls, a_renewed_certificate_is_used_and_a_broken_one_is_not) {
+  start();
+  const auto key = [&] {
+    raw_client c{hub->port()};
+    EXPECT_EQ(c.handshake(TLS1_3_VERSION, TLS1_3_VERSION), "TLSv1.3");
+    return c.public_key();
+  };
+  const auto first = key();
+  make_certificate(folder.file("new.pem"), folder.file("new.key"));
+  std::filesystem::rename(folder.file("new.key"), settings.tls_key_file);
+  std::filesystem::rename(folder.file("new.pem"), settings.tls_cert_file);
+  ASSERT_TRUE(eventually([&] { return key() != first; }));
+  const auto second = key();
+  std::ofstream{settings.tls_cert_file} << "no certificate";
+  std::this_thread::sleep_for(1100ms); // Beyond the time between two looks.
+  EXPECT_EQ(key(), second);
 }
 
 TEST_F(tls, says_what_is_wrong_with_its_files) {

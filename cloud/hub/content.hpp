@@ -1,0 +1,15 @@
+// Answers whose content the shard only names (commands.hpp), and getting it from the store. Called by the clerk, never by the owner thread:
+// a read may wait for the disk.
+#pragma once
+
+#include "cloud/core/commands.hpp"
+#include "cloud/store/port.hpp"
+
+namespace sallyport::cloud {
+
+[[nodiscard]] bool lacks_content(const answer& what);
+
+/// Fills in events and results. The store is open and stays so meanwhile. What cannot be read turns the answer into an error: ask again.
+void fetch_content(answer& what, store_port& store);
+
+} // namespace sallyport::cloud
