@@ -11,8 +11,10 @@ namespace sallyport::cli {
 adapter_kinds adapter_kinds::builtin() {
   namespace a = adapters;
   adapter_kinds kinds;
-  kinds.add(kind_from("sql", "Runs named statements on SQLite or PostgreSQL.", a::sql::options(), a::sql::check, a::sql::make_factory));
-  kinds.add(kind_from("file", "Works with files below one directory.", a::file::options(), a::file::check, a::file::make_factory));
+  kinds.add(
+    kind_from("sql", "Runs named statements on SQLite or PostgreSQL.", a::sql::options(), a::sql::check, a::sql::make_factory));
+  kinds.add(
+    kind_from("file", "Works with files below one directory.", a::file::options(), a::file::check, a::file::make_factory));
   kinds.add(kind_from("null", "Takes messages and does nothing.", a::null::options(), a::null::check, a::null::make_factory));
   return kinds;
 }

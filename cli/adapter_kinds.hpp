@@ -1,4 +1,5 @@
-// The kinds of adapter that an agent's file may name, and how one of them becomes a factory. A binary of an embedder adds its own:
+// The kinds of adapter that an agent's file may name, and how one of them becomes a factory. A binary of an embedder adds its
+// own:
 //
 //   auto kinds = sallyport::cli::adapter_kinds::builtin();
 //   kinds.add(sallyport::cli::kind_from("plc", "Talks to a PLC.", plc::options(), plc::check, plc::make_factory));

@@ -1,7 +1,7 @@
 #include "cli/commands.hpp"
+#include "cli/hub_client.hpp"
 #include "cli/report.hpp"
 #include "cli/send_input.hpp"
-#include "cli/hub_client.hpp"
 #include "protocol/codec.hpp"
 
 #include <unistd.h>
@@ -49,8 +49,12 @@ exit_code call(const variables& v) {
     return report("call", exit_code::usage, ask.err().detail);
   const auto wait = v.wait == 0 ? std::string("respond-async") : "wait=" + std::to_string(v.wait);
   // The hub's answer comes at the end of the wait at the latest; the rest is for the way.
-  const auto reply = (*ask)({.method = "POST", .target = *target, .content_type = "application/cloudevents+json", .body = *event,
-                             .prefer = wait, .timeout = seconds(v.wait + 15)});
+  const auto reply = (*ask)({.method = "POST",
+                             .target = *target,
+                             .content_type = "application/cloudevents+json",
+                             .body = *event,
+                             .prefer = wait,
+                             .timeout = seconds(v.wait + 15)});
   if (!reply)
     return report("call", reply.err());
   const auto said = wire::decode<wire::call_reply>(padded_body(reply->body));

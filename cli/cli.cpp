@@ -15,13 +15,13 @@ void add_version_command(command& program) {
 int run(int argc, const char* const* argv, const adapter_kinds& kinds) {
   // A closed pipe (`| head`) is an error of a write, not the end of a hub.
   std::signal(SIGPIPE, SIG_IGN);
-  const std::string footer =
-    "First hour, on one machine:\n"
-    "  sallyport hub --dev --listen 127.0.0.1:8080 --data /tmp/hub &\n"
-    "  export SALLYPORT_HUB=http://127.0.0.1:8080 SALLYPORT_TOKEN=dev\n"
-    "  echo '{\"hello\":\"world\"}' | sallyport send demo inbox\n"
-    "  sallyport status\n\n";
-  return static_cast<int>(run_program(argc, argv, "Delivers messages into private networks, through a gate that opens only outwards.",
+  const std::string footer = "First hour, on one machine:\n"
+                             "  sallyport hub --dev --listen 127.0.0.1:8080 --data /tmp/hub &\n"
+                             "  export SALLYPORT_HUB=http://127.0.0.1:8080 SALLYPORT_TOKEN=dev\n"
+                             "  echo '{\"hello\":\"world\"}' | sallyport send demo inbox\n"
+                             "  sallyport status\n\n";
+  return static_cast<int>(run_program(argc, argv,
+                                      "Delivers messages into private networks, through a gate that opens only outwards.",
                                       footer + exit_code_help(), [&kinds](command& program) {
                                         add_hub_command(program);
                                         add_send_command(program);

@@ -84,7 +84,8 @@ command& command::option(const std::string& name, std::vector<std::string>& into
   return *this;
 }
 
-command& command::option(const std::string& name, std::uint64_t& into, const std::string& text, std::uint64_t min, std::uint64_t max) {
+command& command::option(const std::string& name, std::uint64_t& into, const std::string& text, std::uint64_t min,
+                         std::uint64_t max) {
   const spelled s(name);
   s.dress(app_->add_option(s.flags, into, text))->capture_default_str()->check(between(min, max));
   return *this;
@@ -96,7 +97,8 @@ command& command::option(const std::string& name, double& into, const std::strin
   return *this;
 }
 
-command& command::choice(const std::string& name, std::string& into, const std::vector<std::string>& words, const std::string& text) {
+command& command::choice(const std::string& name, std::string& into, const std::vector<std::string>& words,
+                         const std::string& text) {
   const spelled s(name);
   s.dress(app_->add_option(s.flags, into, text))->check(CLI::IsMember(words));
   return *this;

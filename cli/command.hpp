@@ -1,5 +1,5 @@
-// The command line as the commands see it: options bound to variables, sub-commands, help. CLI11 (a heavy header) stays in command.cpp.
-// One thread. Variables must live until the program has run.
+// The command line as the commands see it: options bound to variables, sub-commands, help. CLI11 (a heavy header) stays in
+// command.cpp. One thread. Variables must live until the program has run.
 #pragma once
 
 #include "cli/exit_code.hpp"

@@ -1,5 +1,5 @@
-// The families of sub-commands, one file each. Every function adds its commands to the program; their variables live as long as the
-// returned command line does (they are kept by the callbacks).
+// The families of sub-commands, one file each. Every function adds its commands to the program; their variables live as long as
+// the returned command line does (they are kept by the callbacks).
 #pragma once
 
 #include "cli/adapter_kinds.hpp"

@@ -11,7 +11,8 @@ namespace {
 
 exit_code check(const std::string& path, const adapter_kinds& kinds) {
   config::fault_list faults(path);
-  const auto text = path == "-" ? std::optional(std::string(std::istreambuf_iterator<char>(std::cin), {})) : config::read_file(path, faults);
+  const auto text =
+    path == "-" ? std::optional(std::string(std::istreambuf_iterator<char>(std::cin), {})) : config::read_file(path, faults);
   if (!text) {
     std::fputs(faults.text().c_str(), stderr);
     return exit_code::config;

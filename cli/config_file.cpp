@@ -75,12 +75,14 @@ std::string reference(const adapter_kinds& kinds) {
   std::string out =
     "<!-- Made by `sallyport config reference`; a test fails when it is not what the program says. Do not edit. -->\n"
     "# Configuration\n\n"
-    "A hub and an agent each read one TOML file. `sallyport config check FILE` says every fault of a file at once, with its line;\n"
+    "A hub and an agent each read one TOML file. `sallyport config check FILE` says every fault of a file at once, with its "
+    "line;\n"
     "`sallyport config example hub|agent` prints a file to start from.\n\n"
     "- Numbers are whole and carry their unit in the name: `_ms` milliseconds, `_bytes` bytes, `_percent` percent.\n"
     "- Secrets are references: `file:/path` (a file that only its owner can use), `env:NAME` (an environment variable),\n"
     "  `credential:NAME` (a systemd credential, `LoadCredential=NAME:/path`). A secret in clear text is refused.\n"
-    "- A file is read when the program starts. Tokens are not in it: `sallyport token` keeps them in the hub's data directory, and a\n"
+    "- A file is read when the program starts. Tokens are not in it: `sallyport token` keeps them in the hub's data directory, "
+    "and a\n"
     "  running hub takes over what changes there.\n\n"
     "## The hub's file\n\n";
   out += config::reference_of(config::hub_options().list());

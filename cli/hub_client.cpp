@@ -29,11 +29,13 @@ result<std::string> resolve_token(const std::string& option, const char* environ
     return std::move(secret->value);
   }
   if (given.empty())
-    return result<std::string>(errc::invalid_config, "which token? give --token file:/path, or set SALLYPORT_TOKEN; on a --dev hub it is dev");
+    return result<std::string>(errc::invalid_config,
+                               "which token? give --token file:/path, or set SALLYPORT_TOKEN; on a --dev hub it is dev");
   // Everybody on the machine can see a command line; the environment is its owner's.
   if (!option.empty())
-    return result<std::string>(errc::invalid_config, "--token takes a reference, not the token itself, which others could see in the list of "
-                                                     "processes; write file:/path or env:NAME");
+    return result<std::string>(errc::invalid_config,
+                               "--token takes a reference, not the token itself, which others could see in the list of "
+                               "processes; write file:/path or env:NAME");
   return given;
 }
 
@@ -82,8 +84,8 @@ error problem_of(int status, const std::string& body, std::optional<unsigned> re
   if (e.code == errc::protocol_violation) {
     // A proxy or gateway in between answers in its own words; its 502, 503 and 504 pass as outages do.
     e = status == 401 || status == 403 ? make_error(errc::bad_token, "HTTP " + std::to_string(status))
-        : status >= 500                ? make_error(errc::unreachable, "HTTP " + std::to_string(status) + " that is not the hub's")
-                                       : make_error(errc::protocol_violation, "HTTP " + std::to_string(status) + " that is not the hub's");
+        : status >= 500 ? make_error(errc::unreachable, "HTTP " + std::to_string(status) + " that is not the hub's")
+                        : make_error(errc::protocol_violation, "HTTP " + std::to_string(status) + " that is not the hub's");
   }
   if (!e.retry_after_s)
     e.retry_after_s = retry_after_s;

@@ -1,4 +1,5 @@
-// One hub, asked one thing at a time: what the commands that talk to a hub share. Tests put a function in the place of the network.
+// One hub, asked one thing at a time: what the commands that talk to a hub share. Tests put a function in the place of the
+// network.
 #pragma once
 
 #include "cli/command.hpp"
@@ -44,7 +45,8 @@ template <class Reply>
 result<Reply> ask_for(const ask_hub& ask, const hub_request& request);
 
 /// "/v1/groups/{group}/connections/{connection}" + rest. Errors: invalid_request, when one of the two is not a name.
-[[nodiscard]] result<std::string> connection_path(const std::string& group, const std::string& connection, const std::string& rest);
+[[nodiscard]] result<std::string> connection_path(const std::string& group, const std::string& connection,
+                                                  const std::string& rest);
 
 /// A reply with status 400 or more as the error it says.
 [[nodiscard]] error problem_of(int status, const std::string& body, std::optional<unsigned> retry_after_s);

@@ -55,7 +55,8 @@ exit_code hub(const variables& v) {
   service system(v.log_level);
   cloud::hub_parts parts;
   parts.on_fatal = [](const std::string& why) {
-    // What the store still holds in memory is not to be trusted, and nothing may be answered from it: leave at once, be started anew.
+    // What the store still holds in memory is not to be trusted, and nothing may be answered from it: leave at once, be started
+    // anew.
     log_error("event=hub_fatal error=" + log_value(why));
     std::_Exit(static_cast<int>(exit_code::failure));
   };
@@ -63,7 +64,8 @@ exit_code hub(const variables& v) {
   if (!running)
     return report("hub", running.err());
   const auto colon = settings->listen.rfind(':');
-  std::printf("%s://%s:%u\n", settings->dev ? "http" : "https", settings->listen.substr(0, colon).c_str(), unsigned{(*running)->port()});
+  std::printf("%s://%s:%u\n", settings->dev ? "http" : "https", settings->listen.substr(0, colon).c_str(),
+              unsigned{(*running)->port()});
   std::fflush(stdout);
   service::notify("READY=1");
   while (system.wait_watched(std::nullopt) != wake_reason::stop) {

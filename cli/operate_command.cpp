@@ -28,7 +28,7 @@ wall_time now() {
   return std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());
 }
 
-// ---- status ---------------------------------------------------------------------------------------------------------------------------
+// ---- status ----------------------------------------------------------------
 
 result<std::string> look(const ask_hub& ask, const variables& v) {
   const auto reply = ask({.target = v.group.empty() ? "/v1/groups" : "/v1/groups/" + v.group});
@@ -73,11 +73,12 @@ exit_code status(const variables& v) {
   }
 }
 
-// ---- explain --------------------------------------------------------------------------------------------------------------------------
+// ---- explain ----------------------------------------------------------------
 
 exit_code explain(const variables& v) {
   if (!parse_message_id(v.message))
-    return report("explain", exit_code::usage, "\"" + v.message + "\" is not a message's id; `sallyport dead list` and enqueue replies have them");
+    return report("explain", exit_code::usage,
+                  "\"" + v.message + "\" is not a message's id; `sallyport dead list` and enqueue replies have them");
   const auto ask = connect(v.hub);
   if (!ask)
     return report("explain", exit_code::usage, ask.err().detail);
@@ -96,7 +97,7 @@ exit_code explain(const variables& v) {
   return exit_code::ok;
 }
 
-// ---- dead letters -----------------------------------------------------------------------------------------------------------------------
+// ---- dead letters ----------------------------------------------------------------
 
 exit_code list_dead(const variables& v) {
   const auto path = connection_path(v.group, v.connection, "/dead");
@@ -151,15 +152,15 @@ exit_code redrive(const variables& v) {
   const auto ask = connect(v.hub);
   if (!ask)
     return report("dead redrive", exit_code::usage, ask.err().detail);
-  const auto done = ask_for<wire::count_reply>(*ask, {.method = "POST", .target = *path, .content_type = "application/json",
-                                                      .body = wire::encode(order)});
+  const auto done = ask_for<wire::count_reply>(
+    *ask, {.method = "POST", .target = *path, .content_type = "application/json", .body = wire::encode(order)});
   if (!done)
     return report("dead redrive", done.err());
   std::printf("redriven=%llu\n", static_cast<unsigned long long>(done->count));
   return exit_code::ok;
 }
 
-// ---- pause and resume ---------------------------------------------------------------------------------------------------------------------
+// ---- pause and resume ----------------------------------------------------------------
 
 exit_code set_paused(const variables& v, bool paused) {
   const std::string name = paused ? "pause" : "resume";
@@ -174,8 +175,8 @@ exit_code set_paused(const variables& v, bool paused) {
     return report(name, known.err());
   wire::policy_patch patch;
   patch.paused = paused;
-  const auto view = ask_for<wire::connection_view>(*ask, {.method = "PUT", .target = *path, .content_type = "application/json",
-                                                          .body = wire::encode(patch)});
+  const auto view = ask_for<wire::connection_view>(
+    *ask, {.method = "PUT", .target = *path, .content_type = "application/json", .body = wire::encode(patch)});
   if (!view)
     return report(name, view.err());
   std::printf("%s/%s %s, %llu waiting\n", v.group.c_str(), v.connection.c_str(), view->policy.paused ? "paused" : "running",
@@ -206,7 +207,9 @@ void add_explain_command(command& program) {
   auto c = program.sub("explain", "Tell a message's life: who had it, under which fence, how it ended.");
   c.argument("MESSAGE", v->message, "Its id, m...-...");
   add_hub_options(c, v->hub);
-  c.flag("--json", v->json, "As the hub says it.").examples("  sallyport explain m1790000000000-17").runs([v] { return explain(*v); });
+  c.flag("--json", v->json, "As the hub says it.").examples("  sallyport explain m1790000000000-17").runs([v] {
+    return explain(*v);
+  });
 }
 
 void add_dead_commands(command& program) {
@@ -220,7 +223,8 @@ void add_dead_commands(command& program) {
     .flag("--json", v->json, "As the hub says it, one page per line.")
     .examples("  sallyport dead list plant-7 erp-db")
     .runs([v] { return list_dead(*v); });
-  auto again = family.sub("redrive", "Put dead letters back in their queue, at their old place and with all attempts before them.");
+  auto again =
+    family.sub("redrive", "Put dead letters back in their queue, at their old place and with all attempts before them.");
   add_queue_arguments(again, *v);
   again.arguments("MESSAGE", v->messages, "Which; or --all.");
   add_hub_options(again, v->hub);
@@ -237,8 +241,9 @@ void add_pause_commands(command& program) {
                     : program.sub("resume", "Let a paused queue go on.");
     add_queue_arguments(c, *v);
     add_hub_options(c, v->hub);
-    c.examples(paused ? "  sallyport pause plant-7 erp-db" : "  sallyport resume plant-7 erp-db")
-      .runs([v, paused] { return set_paused(*v, paused); });
+    c.examples(paused ? "  sallyport pause plant-7 erp-db" : "  sallyport resume plant-7 erp-db").runs([v, paused] {
+      return set_paused(*v, paused);
+    });
   }
 }
 

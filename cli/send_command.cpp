@@ -63,7 +63,9 @@ private:
 
 class input_file {
 public:
-  explicit input_file(const std::string& path) : is_stdin_(path == "-"), fd_(is_stdin_ ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  explicit input_file(const std::string& path)
+    : is_stdin_(path == "-"),
+      fd_(is_stdin_ ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
   input_file(const input_file&) = delete;
   input_file& operator=(const input_file&) = delete;
   ~input_file() {
@@ -88,7 +90,9 @@ std::string base_name(const std::string& path) {
 class sending {
 public:
   sending(variables v, ask_hub ask, std::string target, const input_file& file)
-    : v_(std::move(v)), reader_(file.fd(), v_.items), progress_(!v_.quiet, file.size()),
+    : v_(std::move(v)),
+      reader_(file.fd(), v_.items),
+      progress_(!v_.quiet, file.size()),
       sender_({.target = std::move(target), .batch = v_.batch, .rate = v_.rate, .patience = seconds(v_.patience)},
               {std::move(ask), [] { return steady::now(); }, [](milliseconds d) { std::this_thread::sleep_for(d); },
                [this](const error& why, milliseconds wait) {
@@ -149,15 +153,17 @@ private:
   std::string placed(const error& why) const {
     auto plain = why;
     plain.index.reset();
-    return why.index ? std::string(reader_.unit()) + " " + std::to_string(*why.index) + ": " + to_string(plain) : to_string(plain);
+    return why.index ? std::string(reader_.unit()) + " " + std::to_string(*why.index) + ": " + to_string(plain)
+                     : to_string(plain);
   }
 
   exit_code ended(const error& why) {
     progress_.clear();
     auto said = placed(why);
     if (why.index)
-      said += sender_.totals().sent() > 0 ? "; what was before it is sent: put it right and run this again, nothing is stored twice"
-                                          : "; nothing was sent";
+      said += sender_.totals().sent() > 0
+                ? "; what was before it is sent: put it right and run this again, nothing is stored twice"
+                : "; nothing was sent";
     report("send", exit_code::failure, said);
     return sender_.totals().sent() > 0 ? exit_code::partly : exit_code_of(why.code);
   }
@@ -204,11 +210,12 @@ void add_send_command(command& program) {
     .option("--patience SECONDS", v->patience, "How long to try again while the hub is away or full.", 0, 1'000'000)
     .flag("--skip-bad", v->skip_bad, "Leave records out that cannot be sent, and say which.")
     .flag("--quiet", v->quiet, "No progress bar.")
-    .examples("  sallyport send plant-7 erp-db orders.ndjson --id-from number\n"
-              "  sallyport send plant-7 erp-db languages.json --items 639-3 --id-from alpha_3 --rate 500\n"
-              "  tail -F events.log | sallyport send plant-7 erp-db --source line-3\n"
-              "Records that are CloudEvents are sent as they are. Sending again is safe: ids come out the same, and the hub stores an\n"
-              "event of the same source and id once. The last line says sent=N stored=N duplicates=N seconds=S.")
+    .examples(
+      "  sallyport send plant-7 erp-db orders.ndjson --id-from number\n"
+      "  sallyport send plant-7 erp-db languages.json --items 639-3 --id-from alpha_3 --rate 500\n"
+      "  tail -F events.log | sallyport send plant-7 erp-db --source line-3\n"
+      "Records that are CloudEvents are sent as they are. Sending again is safe: ids come out the same, and the hub stores an\n"
+      "event of the same source and id once. The last line says sent=N stored=N duplicates=N seconds=S.")
     .runs([v] { return send(*v); });
 }
 

@@ -53,8 +53,9 @@ result<std::string> text_at(std::string_view json, const std::string& path) {
   const auto value = at_path(json, path);
   if (value.what == event_value::kind::string || value.what == event_value::kind::number)
     return value.text();
-  return result<std::string>(errc::missing_attribute, value.is_missing() ? "the record has no \"" + path + "\""
-                                                                        : "\"" + path + "\" of the record is neither text nor a number");
+  return result<std::string>(errc::missing_attribute, value.is_missing()
+                                                        ? "the record has no \"" + path + "\""
+                                                        : "\"" + path + "\" of the record is neither text nor a number");
 }
 
 bool is_event(std::string_view json) {
@@ -177,14 +178,12 @@ result<void> input_reader::read_whole() {
     list = found.raw;
   }
   const auto items = adapters::items_of(list);
-  std::size_t length = 2;
-  for (const auto& item : items) {
+  for (const auto& item : items)
     items_.push_back(item.raw);
-    length += item.raw.size() + 1;
-  }
-  // items_of stops where the JSON does.
-  if (!trimmed(list).ends_with(']') || (!items.empty() && trimmed(list.substr(static_cast<std::size_t>(
-                                                             items.back().raw.data() + items.back().raw.size() - list.data()))) != "]"))
+  // items_of stops where the JSON does: only the closing bracket may be left.
+  const auto rest =
+    items.empty() ? trimmed(list).substr(1) : list.substr(static_cast<std::size_t>(items.back().raw.end() - list.begin()));
+  if (trimmed(rest) != "]")
     return result<void>(errc::malformed_json, "the array ends, or breaks off, behind item " + std::to_string(items.size()));
   return {};
 }

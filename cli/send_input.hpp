@@ -1,5 +1,5 @@
-// What `sallyport send` reads, turned into events. Bare JSON is wrapped, under an id that comes out the same when it is read again, so that
-// sending a file twice stores nothing twice. Pure but for reading the descriptor it is given; one thread.
+// What `sallyport send` reads, turned into events. Bare JSON is wrapped, under an id that comes out the same when it is read
+// again, so that sending a file twice stores nothing twice. Pure but for reading the descriptor it is given; one thread.
 #pragma once
 
 #include "protocol/result.hpp"
@@ -14,14 +14,16 @@ namespace sallyport::cli {
 
 /// How bare JSON becomes an event.
 struct wrap_rules {
-  std::string source;   // Of the events; with the id it is what makes an event the same one.
+  std::string source; // Of the events; with the id it is what makes an event the same one.
   std::string type = "sallyport.record";
-  std::string id{};       // For a single record: its id.
-  std::string id_from{};  // Path of a text or number in the record ("alpha_3", "order.number"); empty: "<line>-<hash of the record>".
+  std::string id{}; // For a single record: its id.
+  std::string
+    id_from{}; // Path of a text or number in the record ("alpha_3", "order.number"); empty: "<line>-<hash of the record>".
   std::string key_from{}; // Path of what becomes the partition key; empty: none.
 };
 
-/// An event as it is: a CloudEvent stays what it is, anything else becomes the data of one. `place` is the line or item number. Validated.
+/// An event as it is: a CloudEvent stays what it is, anything else becomes the data of one. `place` is the line or item number.
+/// Validated.
 [[nodiscard]] result<std::string> to_event(std::string_view json, std::uint64_t place, const wrap_rules& rules);
 
 struct input_record {
@@ -29,8 +31,8 @@ struct input_record {
   std::uint64_t place = 0; // Line of the file, or number of the item, from 1.
 };
 
-/// Reads lines of JSON, or one JSON array, whichever the input begins with. With `items`, one document in which the records are an array
-/// under that path ("639-3").
+/// Reads lines of JSON, or one JSON array, whichever the input begins with. With `items`, one document in which the records are
+/// an array under that path ("639-3").
 class input_reader {
 public:
   input_reader(int descriptor, std::string items);

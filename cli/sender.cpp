@@ -34,8 +34,9 @@ result<void> sender::add(std::string event, std::uint64_t place) {
 void sender::wait_for_turn() {
   if (settings_.rate <= 0)
     return;
-  const auto due = began_ + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                              std::chrono::duration<double>(static_cast<double>(totals_.sent()) / settings_.rate));
+  const auto due = began_
+                   + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                     std::chrono::duration<double>(static_cast<double>(totals_.sent()) / settings_.rate));
   const auto now = ports_.now();
   if (due > now)
     ports_.sleep(std::chrono::ceil<milliseconds>(due - now));
@@ -48,7 +49,9 @@ result<void> sender::flush() {
   if (places_.empty())
     return {};
   wait_for_turn();
-  const hub_request request{.method = "POST", .target = settings_.target, .content_type = "application/cloudevents-batch+json",
+  const hub_request request{.method = "POST",
+                            .target = settings_.target,
+                            .content_type = "application/cloudevents-batch+json",
                             .body = std::move(body_) + "]"};
   const auto places = std::exchange(places_, {});
   body_.clear();

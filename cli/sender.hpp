@@ -1,5 +1,5 @@
-// Sends events in batches, at a pace, through hub restarts. A batch whose answer is lost is sent again as it was: the hub knows its events by
-// source and id. One thread.
+// Sends events in batches, at a pace, through hub restarts. A batch whose answer is lost is sent again as it was: the hub knows
+// its events by source and id. One thread.
 #pragma once
 
 #include "cli/hub_client.hpp"
@@ -15,7 +15,7 @@ namespace sallyport::cli {
 struct sender_settings {
   std::string target; // Path of the queue's messages.
   std::uint64_t batch = 256;
-  double rate = 0;    // Events per second; 0: as fast as the hub takes them.
+  double rate = 0;               // Events per second; 0: as fast as the hub takes them.
   milliseconds patience{60'000}; // How long to try again without getting on.
   milliseconds retry_min{200};
   milliseconds retry_max{5'000};

@@ -24,7 +24,8 @@ std::string join(const std::vector<std::string>& words) {
 exit_code make(const variables& v) {
   for (const auto& group : v.groups)
     if (group != "*" && !is_valid_name(group))
-      return report("token new", exit_code::usage, "\"" + group + "\" is not the name of a group; write a name, or '*' for every group");
+      return report("token new", exit_code::usage,
+                    "\"" + group + "\" is not the name of a group; write a name, or '*' for every group");
   if (v.groups.empty())
     return report("token new", exit_code::usage, "say for which group: --group NAME, or --group '*' for every one");
   const auto now = std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());
@@ -33,8 +34,8 @@ exit_code make(const variables& v) {
     return report("token new", made.err());
   // The token alone on stdout, so that a script can take it.
   std::printf("%s\n", made->token.c_str());
-  std::fprintf(stderr, "%s: %s for %s. This is the only time the token is shown; the hub keeps a hash of it.\n", made->entry.id.c_str(),
-               v.role.c_str(), join(v.groups).c_str());
+  std::fprintf(stderr, "%s: %s for %s. This is the only time the token is shown; the hub keeps a hash of it.\n",
+               made->entry.id.c_str(), v.role.c_str(), join(v.groups).c_str());
   return exit_code::ok;
 }
 

@@ -85,8 +85,8 @@ std::string explain_text(const wire::message_view& m, wall_time now) {
   if (m.due_at)
     out += ", due " + to_rfc3339(*m.due_at);
   out += "\n  queue     " + m.group.value + "/" + m.connection.value + "\n  event     " + m.source + " " + m.id + "\n  enqueued  "
-         + to_rfc3339(m.enqueued_at) + " (" + age(m.enqueued_at, now) + " ago)\n  attempts  " + std::to_string(m.attempts) + ", losses "
-         + std::to_string(m.losses) + (m.maybe_started ? ", may have started" : "") + "\n";
+         + to_rfc3339(m.enqueued_at) + " (" + age(m.enqueued_at, now) + " ago)\n  attempts  " + std::to_string(m.attempts)
+         + ", losses " + std::to_string(m.losses) + (m.maybe_started ? ", may have started" : "") + "\n";
   if (!m.error.empty())
     out += "  error     " + m.error + "\n";
   if (!m.result.empty())
@@ -106,8 +106,8 @@ std::string explain_text(const wire::message_view& m, wall_time now) {
 std::string page_text(const wire::queue_page& page, wall_time now) {
   table out({"MESSAGE", "STATE", "AGE", "ATTEMPTS", "LOSSES", "SOURCE", "ID", "ERROR"});
   for (const auto& m : page.messages)
-    out.add({to_string(m.message), words(m.state), age(m.enqueued_at, now), std::to_string(m.attempts), std::to_string(m.losses), m.source,
-             m.id, m.error});
+    out.add({to_string(m.message), words(m.state), age(m.enqueued_at, now), std::to_string(m.attempts), std::to_string(m.losses),
+             m.source, m.id, m.error});
   return out.empty() ? "" : out.text();
 }
 

@@ -28,73 +28,90 @@ std::string host_name() {
 
 const options_of<agent_settings>& agent_options() {
   using s = agent_settings;
-  static const options_of<agent_settings> table("", {
-    section<s>("agent", "The agent: takes messages for the local systems of its group."),
-    option(&s::group, "agent.group", "The group of agents that reach the same local systems.", {.required = true, .example = "\"plant-7\""}),
-    option(&s::name, "agent.name", "Its name, unique in the group. Without it the host's name is used.", {.example = "\"plant-7-a\"", .usual = true}),
-    option(&s::state_dir, "agent.state_dir",
-           "Holds the agent's identity and its lock; one for each agent. Without it the folder that systemd names is used (StateDirectory=).",
-           {.example = "\"/var/lib/sallyport-agent\"", .usual = true}),
-    option(&s::hubs, "agent.hubs", "Addresses of the hub, tried in order and then around. http:// only for this machine.",
-           {.required = true, .check = check_hub_urls, .example = "[\"https://hub.example:8443\"]"}),
-    option(&s::token, "agent.token", "A token with the role agent for this group.",
-           {.required = true, .secret = true, .example = "\"file:/etc/sallyport/token\""}),
-    option(&s::drain, "agent.drain_ms", "How long running work may take to finish when the agent is told to stop.", {.max = 24h}),
-    option(&s::margin, "agent.margin_ms",
-           "The agent starts nothing new this long before its session ends at the hub. Must be well below the hub's session_ttl_ms.",
-           {.min = 10ms, .max = 1min}),
-    option(&s::request_timeout, "agent.request_timeout_ms", "For an answer of the hub; claims wait claim_wait_ms longer.",
-           {.min = 100ms, .max = 10min}),
-    option(&s::claim_wait, "agent.claim_wait_ms", "How long a claim waits at the hub for messages. Lower it for proxies that cut idle connections.",
-           {.min = 100ms, .max = 50s}),
-    option(&s::lanes, "agent.lanes", "Claims that wait at the hub at once.", {.min = 1, .max = 8}),
-    option(&s::window, "agent.window", "Messages held at once, over all connections.", {.min = 1, .max = 100'000}),
-    option(&s::claim_max_messages, "agent.claim_max_messages", "Messages taken with one claim.", {.min = 1, .max = 10'000}),
-    option(&s::claim_max_bytes, "agent.claim_max_bytes", "Bytes of messages taken with one claim; one message is always taken.",
-           {.min = 1 << 10, .max = 1 << 30}),
-    option(&s::settle_linger, "agent.settle_linger_ms", "How long an outcome waits for others so that they are reported together.", {.max = 10s}),
-    option(&s::reconnect_min, "agent.reconnect_min_ms", "Wait before the hub is tried again; doubles, with jitter.", {.min = 10ms, .max = 1h}),
-    option(&s::reconnect_max, "agent.reconnect_max_ms", "Longest wait before the hub is tried again.", {.min = 10ms, .max = 1h}),
-    option(&s::probe_interval, "agent.probe_interval_ms", "How often the agent looks whether its local systems are there.",
-           {.min = 100ms, .max = 1h}),
-    option(&s::restarts, "agent.restarts", "How often a part of the agent may fail within restart_period_ms before the whole agent stops.",
-           {.max = 1000}),
-    option(&s::restart_period, "agent.restart_period_ms", "See restarts.", {.min = 100ms, .max = 24h}),
+  static const options_of<agent_settings> table(
+    "",
+    {
+      section<s>("agent", "The agent: takes messages for the local systems of its group."),
+      option(&s::group, "agent.group", "The group of agents that reach the same local systems.",
+             {.required = true, .example = "\"plant-7\""}),
+      option(&s::name, "agent.name", "Its name, unique in the group. Without it the host's name is used.",
+             {.example = "\"plant-7-a\"", .usual = true}),
+      option(&s::state_dir, "agent.state_dir",
+             "Holds the agent's identity and its lock; one for each agent. Without it the folder that systemd names is used "
+             "(StateDirectory=).",
+             {.example = "\"/var/lib/sallyport-agent\"", .usual = true}),
+      option(&s::hubs, "agent.hubs", "Addresses of the hub, tried in order and then around. http:// only for this machine.",
+             {.required = true, .check = check_hub_urls, .example = "[\"https://hub.example:8443\"]"}),
+      option(&s::token, "agent.token", "A token with the role agent for this group.",
+             {.required = true, .secret = true, .example = "\"file:/etc/sallyport/token\""}),
+      option(&s::drain, "agent.drain_ms", "How long running work may take to finish when the agent is told to stop.",
+             {.max = 24h}),
+      option(
+        &s::margin, "agent.margin_ms",
+        "The agent starts nothing new this long before its session ends at the hub. Must be well below the hub's session_ttl_ms.",
+        {.min = 10ms, .max = 1min}),
+      option(&s::request_timeout, "agent.request_timeout_ms", "For an answer of the hub; claims wait claim_wait_ms longer.",
+             {.min = 100ms, .max = 10min}),
+      option(&s::claim_wait, "agent.claim_wait_ms",
+             "How long a claim waits at the hub for messages. Lower it for proxies that cut idle connections.",
+             {.min = 100ms, .max = 50s}),
+      option(&s::lanes, "agent.lanes", "Claims that wait at the hub at once.", {.min = 1, .max = 8}),
+      option(&s::window, "agent.window", "Messages held at once, over all connections.", {.min = 1, .max = 100'000}),
+      option(&s::claim_max_messages, "agent.claim_max_messages", "Messages taken with one claim.", {.min = 1, .max = 10'000}),
+      option(&s::claim_max_bytes, "agent.claim_max_bytes", "Bytes of messages taken with one claim; one message is always taken.",
+             {.min = 1 << 10, .max = 1 << 30}),
+      option(&s::settle_linger, "agent.settle_linger_ms",
+             "How long an outcome waits for others so that they are reported together.", {.max = 10s}),
+      option(&s::reconnect_min, "agent.reconnect_min_ms", "Wait before the hub is tried again; doubles, with jitter.",
+             {.min = 10ms, .max = 1h}),
+      option(&s::reconnect_max, "agent.reconnect_max_ms", "Longest wait before the hub is tried again.",
+             {.min = 10ms, .max = 1h}),
+      option(&s::probe_interval, "agent.probe_interval_ms", "How often the agent looks whether its local systems are there.",
+             {.min = 100ms, .max = 1h}),
+      option(&s::restarts, "agent.restarts",
+             "How often a part of the agent may fail within restart_period_ms before the whole agent stops.", {.max = 1000}),
+      option(&s::restart_period, "agent.restart_period_ms", "See restarts.", {.min = 100ms, .max = 24h}),
 
-    section<s>("agent.tls", "How the hub's certificate is checked."),
-    option(of(&s::tls, &tls_settings::ca_file), "agent.tls.ca_file",
-           "Authorities to trust instead of the system's, PEM; also for proxies that open TLS.",
-           {.check = check_readable, .example = "\"/etc/sallyport/ca.crt\""}),
-    option(of(&s::tls, &tls_settings::server_name), "agent.tls.server_name", "The name the certificate must carry, when it is not the address's.",
-           {.example = "\"hub.example\""}),
+      section<s>("agent.tls", "How the hub's certificate is checked."),
+      option(of(&s::tls, &tls_settings::ca_file), "agent.tls.ca_file",
+             "Authorities to trust instead of the system's, PEM; also for proxies that open TLS.",
+             {.check = check_readable, .example = "\"/etc/sallyport/ca.crt\""}),
+      option(of(&s::tls, &tls_settings::server_name), "agent.tls.server_name",
+             "The name the certificate must carry, when it is not the address's.", {.example = "\"hub.example\""}),
 
-    section<s>("agent.proxy", "The way out, where there is one only."),
-    option(of(&s::proxy, &proxy_settings::url), "agent.proxy.url", "An HTTP proxy that lets CONNECT through.",
-           {.check = check_proxy_url, .example = "\"http://proxy.example:3128\""}),
-    option(of(&s::proxy, &proxy_settings::user), "agent.proxy.user", "For Basic authentication.", {.example = "\"plant-7\""}),
-    option(of(&s::proxy, &proxy_settings::password), "agent.proxy.password", "For Basic authentication.",
-           {.secret = true, .example = "\"credential:proxy-password\""}),
-    option(of(&s::proxy, &proxy_settings::no_proxy), "agent.proxy.no_proxy",
-           "What is reached without the proxy: host names, \".suffix\", addresses, CIDR blocks; \"*\" means everything.",
-           {.example = "[\"localhost\", \".plant.example\", \"10.0.0.0/8\"]"}),
-  });
+      section<s>("agent.proxy", "The way out, where there is one only."),
+      option(of(&s::proxy, &proxy_settings::url), "agent.proxy.url", "An HTTP proxy that lets CONNECT through.",
+             {.check = check_proxy_url, .example = "\"http://proxy.example:3128\""}),
+      option(of(&s::proxy, &proxy_settings::user), "agent.proxy.user", "For Basic authentication.", {.example = "\"plant-7\""}),
+      option(of(&s::proxy, &proxy_settings::password), "agent.proxy.password", "For Basic authentication.",
+             {.secret = true, .example = "\"credential:proxy-password\""}),
+      option(of(&s::proxy, &proxy_settings::no_proxy), "agent.proxy.no_proxy",
+             "What is reached without the proxy: host names, \".suffix\", addresses, CIDR blocks; \"*\" means everything.",
+             {.example = "[\"localhost\", \".plant.example\", \"10.0.0.0/8\"]"}),
+    });
   return table;
 }
 
 const options_of<connection_settings>& connection_options() {
   using s = connection_settings;
-  static const options_of<connection_settings> table("connection", {
-    section<s>("connection", "A local system. Its adapter's settings stand in a table of the adapter's name.", true),
-    option(&s::name, "connection.name", "What producers call it; unique in the file.", {.required = true, .example = "\"erp-db\""}),
-    option(&s::lost_lease, "connection.on_lost_lease",
-           "What becomes of running work when the hub may have given its message to another agent. by_promise: finish where the effect is exactly "
-           "once or idempotent, else cancel.",
-           {.words = {{"by_promise", on_lost_lease::by_promise}, {"finish", on_lost_lease::finish}, {"cancel", on_lost_lease::cancel}}}),
-    option(&s::credit, "connection.credit", "Messages of this connection held at once.", {.min = 1, .max = 100'000}),
-    option(&s::restarts, "connection.restarts", "How often its adapter may fail within restart_period_ms before the agent is told.",
-           {.max = 1000}),
-    option(&s::restart_period, "connection.restart_period_ms", "See restarts.", {.min = 100ms, .max = 24h}),
-  });
+  static const options_of<connection_settings> table(
+    "connection",
+    {
+      section<s>("connection", "A local system. Its adapter's settings stand in a table of the adapter's name.", true),
+      option(&s::name, "connection.name", "What producers call it; unique in the file.",
+             {.required = true, .example = "\"erp-db\""}),
+      option(&s::lost_lease, "connection.on_lost_lease",
+             "What becomes of running work when the hub may have given its message to another agent. by_promise: finish where "
+             "the effect is exactly "
+             "once or idempotent, else cancel.",
+             {.words = {{"by_promise", on_lost_lease::by_promise},
+                        {"finish", on_lost_lease::finish},
+                        {"cancel", on_lost_lease::cancel}}}),
+      option(&s::credit, "connection.credit", "Messages of this connection held at once.", {.min = 1, .max = 100'000}),
+      option(&s::restarts, "connection.restarts",
+             "How often its adapter may fail within restart_period_ms before the agent is told.", {.max = 1000}),
+      option(&s::restart_period, "connection.restart_period_ms", "See restarts.", {.min = 100ms, .max = 24h}),
+    });
   return table;
 }
 
@@ -169,7 +186,8 @@ agent_file read_agent(const node& root, const std::vector<std::string>& kinds, f
   check_agent(root, file.agent, faults);
   const auto* connections = root.find("connection");
   if (connections == nullptr) {
-    faults.add(0, "connection", "is missing: the agent would have nothing to do", "write [[connection]], name = ..., adapter = ...");
+    faults.add(0, "connection", "is missing: the agent would have nothing to do",
+               "write [[connection]], name = ..., adapter = ...");
     return file;
   }
   if (!connections->is(node::kind::list)) {
@@ -185,8 +203,9 @@ agent_file read_agent(const node& root, const std::vector<std::string>& kinds, f
       continue;
     const auto [at, is_new] = first_line.emplace(name->text, name->line);
     if (!is_new)
-      faults.add(name->line, "connection.name", "\"" + name->text + "\" is the name of another connection, in line "
-                                                  + std::to_string(at->second), "give each connection a name of its own");
+      faults.add(name->line, "connection.name",
+                 "\"" + name->text + "\" is the name of another connection, in line " + std::to_string(at->second),
+                 "give each connection a name of its own");
   }
   return file;
 }
@@ -229,9 +248,8 @@ void add_check_faults(const error& said, const option_list& options, const node&
       }
     }
     const auto line_number = member ? member->line : own.line;
-    const bool said_before = std::any_of(known.begin(), known.end(), [&](const fault& f) {
-      return !f.warning && f.key == key && f.line >= own.line;
-    });
+    const bool said_before =
+      std::any_of(known.begin(), known.end(), [&](const fault& f) { return !f.warning && f.key == key && f.line >= own.line; });
     if (!line.empty() && !said_before)
       faults.add(line_number, key, line);
   }

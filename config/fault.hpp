@@ -10,10 +10,10 @@ namespace sallyport::config {
 
 struct fault {
   std::string file;
-  unsigned line = 0;   // 0: of the whole file.
-  std::string key;     // "hub.session_ttl_ms"; may be empty.
-  std::string what;    // Never holds the value of a secret.
-  std::string advice;  // May be empty.
+  unsigned line = 0;    // 0: of the whole file.
+  std::string key;      // "hub.session_ttl_ms"; may be empty.
+  std::string what;     // Never holds the value of a secret.
+  std::string advice;   // May be empty.
   bool warning = false; // The file can be used all the same.
 };
 
@@ -42,7 +42,8 @@ private:
   std::size_t errors_ = 0;
 };
 
-/// The word of the list that is nearest to the one written (Damerau-Levenshtein, at most a third of it wrong); empty when none is near.
+/// The word of the list that is nearest to the one written (Damerau-Levenshtein, at most a third of it wrong); empty when none is
+/// near.
 [[nodiscard]] std::string nearest(std::string_view written, const std::vector<std::string>& known);
 
 } // namespace sallyport::config

@@ -161,7 +161,8 @@ void option_list::read_table(void* settings, const node& table, const std::strin
     if (std::find(leave.begin(), leave.end(), item.key) != leave.end())
       continue;
     const auto key = join(pattern, item.key), shown_key = join(shown, item.key);
-    const auto same = std::find_if(entries_.begin(), entries_.end(), [&key](const entry& e) { return !e.section && key_of(e) == key; });
+    const auto same =
+      std::find_if(entries_.begin(), entries_.end(), [&key](const entry& e) { return !e.section && key_of(e) == key; });
     if (same != entries_.end() && !same->tables) {
       same->assign(settings, item, shown_key, faults);
     } else if (same != entries_.end()) {
@@ -187,7 +188,7 @@ void option_list::read_table(void* settings, const node& table, const std::strin
   }
 }
 
-// ---- checks -------------------------------------------------------------------------------------------------------------------------
+// ---- checks ----------------------------------------------------------------
 
 namespace {
 
@@ -281,7 +282,7 @@ std::string check_readable(const std::string& path) {
   return "cannot read " + path + ": " + std::strerror(errno);
 }
 
-// ---- what people read -----------------------------------------------------------------------------------------------------------------
+// ---- what people read ----------------------------------------------------------------
 
 namespace {
 
@@ -323,13 +324,14 @@ std::string example_of(const option_list& list) {
   // A heading over nothing but comments would be a table that is there and empty, which is not the same as none.
   const auto is_written = [&entries](const section_doc& s) {
     return s.repeated || std::any_of(entries.begin(), entries.end(), [&s](const entry& e) {
-      return e.doc.usual && table_part(e.doc.key) == s.path;
-    });
+             return e.doc.usual && table_part(e.doc.key) == s.path;
+           });
   };
   std::string out;
   for (const auto& e : entries) {
     if (e.section) {
-      out += (out.empty() ? "" : "\n") + comment(e.section->text) + (is_written(*e.section) ? "" : "# ") + heading(*e.section, "example") + "\n";
+      out += (out.empty() ? "" : "\n") + comment(e.section->text) + (is_written(*e.section) ? "" : "# ")
+             + heading(*e.section, "example") + "\n";
     } else if (e.tables) {
       out += "\n" + example_of(e.tables->list);
     } else {
@@ -352,7 +354,8 @@ std::string reference_of(const option_list& list) {
     } else {
       const auto type = e.doc.type + (e.doc.allowed.empty() ? "" : ": " + e.doc.allowed);
       const auto fallback = e.doc.required ? "**required**" : e.doc.fallback.empty() ? "none" : "`" + e.doc.fallback + "`";
-      out += "| `" + std::string(last_part(e.doc.key)) + "` | " + cell(type) + " | " + cell(fallback) + " | " + cell(e.doc.text) + " |\n";
+      out += "| `" + std::string(last_part(e.doc.key)) + "` | " + cell(type) + " | " + cell(fallback) + " | " + cell(e.doc.text)
+             + " |\n";
     }
   }
   return out;

@@ -1,10 +1,11 @@
-// Described option tables: every setting of a file is said once, and the reader, the example file and the manual all come from that line.
+// Described option tables: every setting of a file is said once, and the reader, the example file and the manual all come from
+// that line.
 //
 //   option(&hub_settings::session_ttl, "hub.session_ttl_ms", "How long an agent may be silent.", {.min = 1s, .max = 10min})
 //
-// The default is what the settings struct itself initialises the member to, so that a file and an embedder who fills the struct by hand
-// start from the same values. Keys are dotted from the top of the file; everything before the last dot is the table it stands in. Numbers are
-// whole, with their unit at the end of the name (_ms, _bytes, _percent): there is one way to write them.
+// The default is what the settings struct itself initialises the member to, so that a file and an embedder who fills the struct
+// by hand start from the same values. Keys are dotted from the top of the file; everything before the last dot is the table it
+// stands in. Numbers are whole, with their unit at the end of the name (_ms, _bytes, _percent): there is one way to write them.
 //
 // Tables are immutable once made; any thread.
 #pragma once
@@ -40,11 +41,11 @@ template <class T>
 struct rules {
   std::optional<T> min = {}, max = {};
   bool required = false;
-  bool secret = false;         // The file holds a reference (config/secret.hpp); the struct gets the secret.
-  std::vector<word<T>> words = {};  // For enums: every value that a file may name.
+  bool secret = false;                      // The file holds a reference (config/secret.hpp); the struct gets the secret.
+  std::vector<word<T>> words = {};          // For enums: every value that a file may name.
   std::string (*check)(const T&) = nullptr; // Says what is wrong with the value; empty: nothing. Must not repeat a secret.
-  std::string_view example = {}; // A TOML literal, for the example file.
-  bool usual = false;          // Not required, but most people write it: the example file does.
+  std::string_view example = {};            // A TOML literal, for the example file.
+  bool usual = false;                       // Not required, but most people write it: the example file does.
 };
 
 /// The pieces of an option that do not depend on its type: what a manual prints.
@@ -62,7 +63,7 @@ struct option_doc {
 
 /// A table heading in example file and manual.
 struct section_doc {
-  std::string path;  // "hub.limits"
+  std::string path; // "hub.limits"
   std::string text;
   bool repeated = false; // [[path]]
 };
@@ -84,9 +85,9 @@ public:
   option_list() = default;
   option_list(std::string path, std::vector<entry> entries) : path_(std::move(path)), entries_(std::move(entries)) {}
 
-  /// Reads a table that stands at this list's path (empty: the top of the file). Adds every fault: unknown keys with the nearest known one,
-  /// wrong types, values out of range, missing ones. `leave` are members of the table that somebody else reads. `shown` is the path as the
-  /// file has it, where names took the place of "*".
+  /// Reads a table that stands at this list's path (empty: the top of the file). Adds every fault: unknown keys with the nearest
+  /// known one, wrong types, values out of range, missing ones. `leave` are members of the table that somebody else reads.
+  /// `shown` is the path as the file has it, where names took the place of "*".
   void read(void* settings, const node& table, fault_list& faults, const std::vector<std::string>& leave = {}) const;
   void read_at(void* settings, const node& table, const std::string& shown, fault_list& faults,
                const std::vector<std::string>& leave = {}) const;
@@ -103,11 +104,11 @@ private:
 };
 
 struct named_tables {
-  option_list list; // Its path ends in ".*".
+  option_list list;                                                   // Its path ends in ".*".
   std::function<void*(void* settings, const std::string& name)> make; // The struct for a new name.
 };
 
-// ---- how values of each type are read and written --------------------------------------------------------------------------------
+// ---- how values of each type are read and written ----------------------------------------------------------------
 
 template <class T>
 struct is_name : std::false_type {};
@@ -117,7 +118,8 @@ struct is_name<name_of<Tag>> : std::true_type {};
 /// A fault, unless the value is of the kind.
 bool expect(node::kind kind, const node& value, const std::string& shown, fault_list& faults);
 /// The number, if it is one and between the two.
-std::optional<std::int64_t> read_integer(const node& value, std::int64_t min, std::int64_t max, const std::string& shown, fault_list&);
+std::optional<std::int64_t> read_integer(const node& value, std::int64_t min, std::int64_t max, const std::string& shown,
+                                         fault_list&);
 /// The secret that a reference leads to (config/secret.hpp).
 std::optional<std::string> read_secret(const node& value, const std::string& shown, fault_list& faults);
 std::optional<std::vector<std::string>> read_texts(const node& value, const std::string& shown, fault_list& faults);
@@ -134,7 +136,8 @@ std::int64_t count_of(const T& v) {
   if constexpr (std::same_as<T, milliseconds>)
     return v.count();
   else if constexpr (std::is_unsigned_v<T> && sizeof(T) == 8)
-    return v > T(std::numeric_limits<std::int64_t>::max()) ? std::numeric_limits<std::int64_t>::max() : static_cast<std::int64_t>(v);
+    return v > T(std::numeric_limits<std::int64_t>::max()) ? std::numeric_limits<std::int64_t>::max()
+                                                           : static_cast<std::int64_t>(v);
   else
     return static_cast<std::int64_t>(v);
 }
@@ -246,7 +249,7 @@ std::string allowed(const rules<T>& r) {
   return out;
 }
 
-// ---- the table as it is written ---------------------------------------------------------------------------------------------------
+// ---- the table as it is written ----------------------------------------------------------------
 
 /// A line of the table of S.
 template <class S>
@@ -286,8 +289,15 @@ entry_of<S> option(place<S, T> where, std::string key, std::string text, std::ty
   std::string fallback;
   if constexpr (std::same_as<T, value_of<T>>)
     fallback = literal(where.in(fresh), r);
-  e.doc = {std::move(key), std::move(text), type_name(r), allowed(r), r.required || r.secret ? std::string() : std::move(fallback),
-           std::string(r.example), r.required, r.secret, r.usual || r.required};
+  e.doc = {std::move(key),
+           std::move(text),
+           type_name(r),
+           allowed(r),
+           r.required || r.secret ? std::string() : std::move(fallback),
+           std::string(r.example),
+           r.required,
+           r.secret,
+           r.usual || r.required};
   e.assign = [where, r](void* settings, const node& value, const std::string& shown, fault_list& faults) {
     auto read = read_value(value, r, shown, faults);
     if (!read)
@@ -318,7 +328,8 @@ template <class S>
 class options_of {
 public:
   options_of(std::string path, std::vector<entry_of<S>> entries)
-    : list_(std::move(path), std::vector<entry>(std::make_move_iterator(entries.begin()), std::make_move_iterator(entries.end()))) {}
+    : list_(std::move(path),
+            std::vector<entry>(std::make_move_iterator(entries.begin()), std::make_move_iterator(entries.end()))) {}
 
   void read(S& into, const node& table, fault_list& faults, const std::vector<std::string>& leave = {}) const {
     list_.read(&into, table, faults, leave);
@@ -339,12 +350,12 @@ entry_of<S> tables(std::function<T&(S&, const std::string& name)> make, const op
   return e;
 }
 
-// ---- checks that several programs share; each says what is wrong, or nothing ---------------------------------------------------------
+// ---- checks that several programs share; each says what is wrong, or nothing ----------------------------------
 
-[[nodiscard]] std::string check_listen(const std::string& address);      // host:port
-[[nodiscard]] std::string check_hub_url(const std::string& url);         // https, or http to this machine
+[[nodiscard]] std::string check_listen(const std::string& address); // host:port
+[[nodiscard]] std::string check_hub_url(const std::string& url);    // https, or http to this machine
 [[nodiscard]] std::string check_hub_urls(const std::vector<std::string>& urls);
-[[nodiscard]] std::string check_proxy_url(const std::string& url);       // http://host:port
+[[nodiscard]] std::string check_proxy_url(const std::string& url); // http://host:port
 [[nodiscard]] std::string check_readable(const std::string& path);
 
 /// The file with every option in it: required ones to be filled in, the others as comments that show the default.

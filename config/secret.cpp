@@ -23,7 +23,8 @@ enum class keeper { owner, systemd };
 result<resolved_secret> from_file(const std::string& path, keeper kept_by) {
   struct stat about = {};
   if (::stat(path.c_str(), &about) != 0)
-    return refuse("cannot find the secret's file " + path + ": " + std::strerror(errno), "put the secret there, readable by its user only");
+    return refuse("cannot find the secret's file " + path + ": " + std::strerror(errno),
+                  "put the secret there, readable by its user only");
   if (!S_ISREG(about.st_mode))
     return refuse(path + " is not a file", "name the file that holds the secret");
   // systemd opens credentials to one user by an access list, which shows as rights of the group: its folder is private anyway.
@@ -76,7 +77,8 @@ result<resolved_secret> resolve_secret(std::string_view reference) {
     return from_file(std::string(dir) + "/" + name, keeper::systemd);
   }
   // What was written may be the secret itself, so it is not repeated.
-  return refuse("holds a secret in clear text, or none", "write file:/path, env:NAME or credential:NAME and keep the secret there");
+  return refuse("holds a secret in clear text, or none",
+                "write file:/path, env:NAME or credential:NAME and keep the secret there");
 }
 
 } // namespace sallyport::config

@@ -1,5 +1,5 @@
-// DATA/tokens.toml: who may do what at a hub. `sallyport token` writes it, the hub reads it, at the same time and without talking to
-// each other: a new version replaces the old one by rename, so a reader sees the one or the other, whole.
+// DATA/tokens.toml: who may do what at a hub. `sallyport token` writes it, the hub reads it, at the same time and without talking
+// to each other: a new version replaces the old one by rename, so a reader sees the one or the other, whole.
 //
 // A token is 256 random bits, so a plain SHA-256 is enough at rest: there is nothing to guess that a slow hash would protect.
 // Values and plain functions; any thread. After a crash the old file is there, or the new one.
@@ -43,7 +43,8 @@ struct token_entry {
 
 class token_file {
 public:
-  /// A file that is not there holds no tokens. Errors: invalid_config (every fault, one per line), also when others may write the file.
+  /// A file that is not there holds no tokens. Errors: invalid_config (every fault, one per line), also when others may write the
+  /// file.
   [[nodiscard]] static result<token_file> load(const std::string& path);
   /// The same from text; `name` is for messages.
   [[nodiscard]] static result<token_file> parse(std::string_view text, const std::string& name);
@@ -70,8 +71,8 @@ struct new_token {
 /// Draws 256 bits from the system.
 [[nodiscard]] new_token make_token(token_grant grant, wall_time now);
 
-/// Adds a token to DATA/tokens.toml, creating directory (0700) and file (0600) when missing. Writers wait for one another. Run as root, the
-/// file gets the owner of the directory, so that a hub of another user can read it. Errors: invalid_config, state_io.
+/// Adds a token to DATA/tokens.toml, creating directory (0700) and file (0600) when missing. Writers wait for one another. Run as
+/// root, the file gets the owner of the directory, so that a hub of another user can read it. Errors: invalid_config, state_io.
 [[nodiscard]] result<new_token> add_token(const std::string& data_dir, token_grant grant, wall_time now);
 /// Errors: not_found, and as above.
 [[nodiscard]] result<token_entry> revoke_token(const std::string& data_dir, std::string_view id);

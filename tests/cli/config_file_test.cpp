@@ -21,7 +21,8 @@ struct config_files : ::testing::Test {
   std::string agent(const std::string& connections) {
     const auto token = dir.write("token", "sp_secret\n");
     ::chmod(token.c_str(), 0600);
-    return "[agent]\ngroup = \"g\"\nname = \"a\"\nstate_dir = \"/s\"\nhubs = [\"https://h\"]\ntoken = \"file:" + token + "\"\n" + connections;
+    return "[agent]\ngroup = \"g\"\nname = \"a\"\nstate_dir = \"/s\"\nhubs = [\"https://h\"]\ntoken = \"file:" + token + "\"\n"
+           + connections;
   }
   check_report check(const std::string& text) { return check_text(text, "f.toml", kinds); }
 };
@@ -29,9 +30,10 @@ struct config_files : ::testing::Test {
 } // namespace
 
 TEST_F(config_files, an_agents_file_in_order_is_summed_up_in_one_line) {
-  const auto report = check(agent("[[connection]]\nname = \"db\"\nadapter = \"sql\"\n[connection.sql]\npath = \"/tmp/x.db\"\n"
-                                  "default_statement = \"add\"\n[connection.sql.statement.add]\ntext = \"INSERT INTO t VALUES (:a)\"\n"
-                                  "parameters = { a = \"data.a\" }\n"));
+  const auto report =
+    check(agent("[[connection]]\nname = \"db\"\nadapter = \"sql\"\n[connection.sql]\npath = \"/tmp/x.db\"\n"
+                "default_statement = \"add\"\n[connection.sql.statement.add]\ntext = \"INSERT INTO t VALUES (:a)\"\n"
+                "parameters = { a = \"data.a\" }\n"));
   EXPECT_TRUE(report.usable) << report.text;
   EXPECT_EQ(report.text, "f.toml: OK: agent a of group g, 1 connection: db (sql, exactly_once)\n");
 }
@@ -42,8 +44,9 @@ TEST_F(config_files, a_hubs_file_is_known_by_its_content) {
 }
 
 TEST_F(config_files, what_an_adapter_finds_comes_with_everything_else_at_its_line) {
-  const auto report = check(agent("lanes = 99\n[[connection]]\nname = \"db\"\nadapter = \"sql\"\n[connection.sql]\npath = \"relative\"\n"
-                                  "default_statement = \"none\"\nworkerz = 1\n[connection.sql.statement.drop]\ntext = \"DROP TABLE t\"\n"));
+  const auto report =
+    check(agent("lanes = 99\n[[connection]]\nname = \"db\"\nadapter = \"sql\"\n[connection.sql]\npath = \"relative\"\n"
+                "default_statement = \"none\"\nworkerz = 1\n[connection.sql.statement.drop]\ntext = \"DROP TABLE t\"\n"));
   EXPECT_FALSE(report.usable);
   EXPECT_THAT(report.text, HasSubstr("f.toml:7: agent.lanes: 99 is out of range"));
   EXPECT_THAT(report.text, HasSubstr("f.toml:12: connection.sql.path: path must be the absolute path"));
@@ -53,8 +56,9 @@ TEST_F(config_files, what_an_adapter_finds_comes_with_everything_else_at_its_lin
 }
 
 TEST_F(config_files, no_message_holds_a_secret) {
-  const auto report = check("[agent]\ntoken = \"sp_secret\"\n[agent.proxy]\nurl = \"http://user:hunter2@proxy:3128\"\npassword = \"hunter2\"\n"
-                            "[[connection]]\nname = \"db\"\nadapter = \"sql\"\n[connection.sql]\npassword = \"hunter2\"\n");
+  const auto report =
+    check("[agent]\ntoken = \"sp_secret\"\n[agent.proxy]\nurl = \"http://user:hunter2@proxy:3128\"\npassword = \"hunter2\"\n"
+          "[[connection]]\nname = \"db\"\nadapter = \"sql\"\n[connection.sql]\npassword = \"hunter2\"\n");
   EXPECT_FALSE(report.usable);
   EXPECT_THAT(report.text, AllOf(Not(HasSubstr("hunter2")), Not(HasSubstr("sp_secret"))));
 }
@@ -84,15 +88,18 @@ TEST_F(config_files, an_embedders_kind_is_read_and_described_like_the_others) {
   };
   static bool made;
   made = false;
-  const config::options_of<plc> options("connection.plc", {config::section<plc>("connection.plc", "Talks to a PLC."),
-                                                           config::option(&plc::rack, "connection.plc.rack", "Its rack.", {.max = 7})});
+  const config::options_of<plc> options("connection.plc",
+                                        {config::section<plc>("connection.plc", "Talks to a PLC."),
+                                         config::option(&plc::rack, "connection.plc.rack", "Its rack.", {.max = 7})});
   auto more = adapter_kinds::builtin();
-  more.add(kind_from<plc>("plc", "Talks to a PLC.", options, [](const plc&) { return result<void>{}; },
-                          [](const plc& s) {
-                            made = s.rack == 3;
-                            return adapters::factory{{.kind = "plc", .fingerprint = "plc:3"}, {}};
-                          }));
-  const auto report = check_text(agent("[[connection]]\nname = \"p\"\nadapter = \"plc\"\n[connection.plc]\nrack = 3\n"), "f.toml", more);
+  more.add(kind_from<plc>(
+    "plc", "Talks to a PLC.", options, [](const plc&) { return result<void>{}; },
+    [](const plc& s) {
+      made = s.rack == 3;
+      return adapters::factory{{.kind = "plc", .fingerprint = "plc:3"}, {}};
+    }));
+  const auto report =
+    check_text(agent("[[connection]]\nname = \"p\"\nadapter = \"plc\"\n[connection.plc]\nrack = 3\n"), "f.toml", more);
   EXPECT_TRUE(report.usable) << report.text;
   EXPECT_TRUE(made);
   EXPECT_THAT(reference(more), HasSubstr("### `[connection.plc]`"));

@@ -33,16 +33,24 @@ protected:
       env.push_back("SALLYPORT_HUB=" + hub_);
       env.push_back("SALLYPORT_TOKEN=dev");
     }
-    process p({.argv = args, .env = env, .stdout_file = dir_ / "out", .stderr_file = dir_ / "err",
-               .stdin_file = dir_.write("in", input), .folder = {}});
+    process p({.argv = args,
+               .env = env,
+               .stdout_file = dir_ / "out",
+               .stderr_file = dir_ / "err",
+               .stdin_file = dir_.write("in", input),
+               .folder = {}});
     const auto end = p.wait();
     EXPECT_TRUE(end.has_value());
     return {end ? end->code : -1, p.out(), p.err()};
   }
   void start_hub() {
-    hub_process_.emplace(process_options{.argv = {SALLYPORT_BINARY, "hub", "--dev", "--listen", "127.0.0.1:0", "--data", dir_ / "hub"},
-                                         .env = {}, .stdout_file = dir_ / "hub.out", .stderr_file = dir_ / "hub.err",
-                                         .stdin_file = {}, .folder = {}});
+    hub_process_.emplace(
+      process_options{.argv = {SALLYPORT_BINARY, "hub", "--dev", "--listen", "127.0.0.1:0", "--data", dir_ / "hub"},
+                      .env = {},
+                      .stdout_file = dir_ / "hub.out",
+                      .stderr_file = dir_ / "hub.err",
+                      .stdin_file = {},
+                      .folder = {}});
     const auto line = hub_process_->wait_for_line("http://");
     ASSERT_TRUE(line.has_value()) << hub_process_->err();
     hub_ = line->substr(line->find("http://"));
@@ -59,9 +67,18 @@ TEST_F(program, teaches_with_examples_and_exit_codes) {
   const auto all = run({"--help"});
   EXPECT_EQ(all.code, 0);
   EXPECT_THAT(all.out, AllOf(HasSubstr("sallyport hub --dev"), HasSubstr("Exit codes:"), HasSubstr("explain")));
-  for (const std::vector<std::string>& path : std::vector<std::vector<std::string>>{
-         {"hub"}, {"send"}, {"call"}, {"status"}, {"explain"}, {"dead", "list"}, {"dead", "redrive"}, {"pause"}, {"resume"},
-         {"token", "new"}, {"config", "check"}, {"config", "example"}}) {
+  for (const std::vector<std::string>& path : std::vector<std::vector<std::string>>{{"hub"},
+                                                                                    {"send"},
+                                                                                    {"call"},
+                                                                                    {"status"},
+                                                                                    {"explain"},
+                                                                                    {"dead", "list"},
+                                                                                    {"dead", "redrive"},
+                                                                                    {"pause"},
+                                                                                    {"resume"},
+                                                                                    {"token", "new"},
+                                                                                    {"config", "check"},
+                                                                                    {"config", "example"}}) {
     auto args = path;
     args.push_back("--help");
     const auto help = run(args);
@@ -77,9 +94,17 @@ TEST_F(program, prints_its_version) {
 }
 
 TEST_F(program, answers_a_command_line_it_does_not_understand_with_2) {
-  for (const std::vector<std::string>& args : std::vector<std::vector<std::string>>{
-         {}, {"nope"}, {"send"}, {"send", "g"}, {"token"}, {"token", "new", "--data", "x", "--role", "king"}, {"send", "g", "c", "--batch", "0"},
-         {"config", "example", "nothing"}, {"status"}, {"pause", "g", "No Name"}}) {
+  for (const std::vector<std::string>& args :
+       std::vector<std::vector<std::string>>{{},
+                                             {"nope"},
+                                             {"send"},
+                                             {"send", "g"},
+                                             {"token"},
+                                             {"token", "new", "--data", "x", "--role", "king"},
+                                             {"send", "g", "c", "--batch", "0"},
+                                             {"config", "example", "nothing"},
+                                             {"status"},
+                                             {"pause", "g", "No Name"}}) {
     const auto r = run(args);
     EXPECT_EQ(r.code, 2) << r.err;
     EXPECT_THAT(r.out, IsEmpty());
@@ -96,13 +121,15 @@ TEST_F(program, says_that_nobody_answers_with_3) {
 TEST_F(program, checks_a_file_and_names_each_fault_with_its_line) {
   const auto bad = run({"config", "check", dir_.write("bad.toml", "[agent]\ngroup = \"g\"\nlanes = 0\n")});
   EXPECT_EQ(bad.code, 78);
-  EXPECT_THAT(bad.err, AllOf(HasSubstr("bad.toml:3: agent.lanes: 0 is out of range"), HasSubstr("bad.toml:1: agent.token: is missing")));
+  EXPECT_THAT(bad.err,
+              AllOf(HasSubstr("bad.toml:3: agent.lanes: 0 is out of range"), HasSubstr("bad.toml:1: agent.token: is missing")));
   EXPECT_THAT(bad.out, IsEmpty());
   EXPECT_EQ(run({"config", "check", dir_ / "none.toml"}).code, 78);
   EXPECT_THAT(run({"config", "check", dir_ / "none.toml"}).err, HasSubstr("No such file"));
   EXPECT_EQ(run({"config", "check", dir_.path().string()}).code, 78);
-  const auto good = run({"config", "check", "-"}, "[agent]\ngroup = \"g\"\nname = \"a\"\nstate_dir = \"/s\"\nhubs = [\"https://h\"]\n"
-                                                  "token = \"env:TOKEN\"\n[[connection]]\nname = \"n\"\nadapter = \"null\"\n",
+  const auto good = run({"config", "check", "-"},
+                        "[agent]\ngroup = \"g\"\nname = \"a\"\nstate_dir = \"/s\"\nhubs = [\"https://h\"]\n"
+                        "token = \"env:TOKEN\"\n[[connection]]\nname = \"n\"\nadapter = \"null\"\n",
                         {"TOKEN=x"});
   EXPECT_EQ(good.code, 0) << good.err;
   EXPECT_EQ(good.out, "-: OK: agent a of group g, 1 connection: n (null, idempotent)\n");
@@ -131,7 +158,8 @@ TEST_F(program, makes_lists_and_revokes_tokens) {
 TEST_F(program, sends_records_once_however_often_it_is_run) {
   start_hub();
   const std::string records = "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n";
-  const auto first = run({"send", "g", "c", "--id-from", "n"}, records), again = run({"send", "g", "c", "--id-from", "n"}, records);
+  const auto first = run({"send", "g", "c", "--id-from", "n"}, records),
+             again = run({"send", "g", "c", "--id-from", "n"}, records);
   EXPECT_EQ(first.code, 0) << first.err;
   EXPECT_THAT(first.out, StartsWith("sent=3 stored=3 duplicates=0 seconds="));
   EXPECT_THAT(again.out, StartsWith("sent=3 stored=0 duplicates=3 seconds="));
@@ -211,10 +239,15 @@ TEST_F(program, trusts_a_hub_whose_authority_it_was_given_and_no_other) {
   const auto data = dir_ / "hub";
   const auto made = run({"token", "new", "--data", data, "--role", "admin", "--group", "*"});
   ASSERT_EQ(made.code, 0) << made.err;
-  const auto config = dir_.write("hub.toml", "[hub]\nlisten = \"127.0.0.1:0\"\ndata_dir = \"" + data + "\"\n[hub.tls]\ncert_file = \"" + files.cert
-                                               + "\"\nkey_file = \"" + files.key + "\"\n");
-  process hub({.argv = {SALLYPORT_BINARY, "hub", "--config", config}, .env = {}, .stdout_file = dir_ / "tls.out",
-               .stderr_file = dir_ / "tls.err", .stdin_file = {}, .folder = {}});
+  const auto config =
+    dir_.write("hub.toml", "[hub]\nlisten = \"127.0.0.1:0\"\ndata_dir = \"" + data + "\"\n[hub.tls]\ncert_file = \"" + files.cert
+                             + "\"\nkey_file = \"" + files.key + "\"\n");
+  process hub({.argv = {SALLYPORT_BINARY, "hub", "--config", config},
+               .env = {},
+               .stdout_file = dir_ / "tls.out",
+               .stderr_file = dir_ / "tls.err",
+               .stdin_file = {},
+               .folder = {}});
   const auto url = hub.wait_for_line("https://");
   ASSERT_TRUE(url.has_value()) << hub.err();
   const std::vector<std::string> token{"SALLYPORT_TOKEN=" + made.out.substr(0, made.out.size() - 1)};
@@ -233,15 +266,22 @@ TEST_F(program, sending_goes_on_through_a_restart_of_the_hub) {
   for (int i = 0; i < 300; ++i)
     records += "{\"n\":" + std::to_string(i) + "}\n";
   process sending({.argv = {SALLYPORT_BINARY, "send", "g", "c", "--rate", "200", "--patience", "60"},
-                   .env = {"SALLYPORT_HUB=" + hub_, "SALLYPORT_TOKEN=dev"}, .stdout_file = dir_ / "send.out",
-                   .stderr_file = dir_ / "send.err", .stdin_file = dir_.write("records", records), .folder = {}});
+                   .env = {"SALLYPORT_HUB=" + hub_, "SALLYPORT_TOKEN=dev"},
+                   .stdout_file = dir_ / "send.out",
+                   .stderr_file = dir_ / "send.err",
+                   .stdin_file = dir_.write("records", records),
+                   .folder = {}});
   // Killed while it sends, started again on the same port.
   ASSERT_TRUE(hub_process_->stop(SIGKILL).has_value());
   const auto port = hub_.substr(hub_.rfind(':') + 1);
   ASSERT_TRUE(sending.wait_for_line("trying again").has_value()) << sending.err();
-  hub_process_.emplace(process_options{.argv = {SALLYPORT_BINARY, "hub", "--dev", "--listen", "127.0.0.1:" + port, "--data", dir_ / "hub"},
-                                       .env = {}, .stdout_file = dir_ / "hub.out", .stderr_file = dir_ / "hub.err",
-                                       .stdin_file = {}, .folder = {}});
+  hub_process_.emplace(
+    process_options{.argv = {SALLYPORT_BINARY, "hub", "--dev", "--listen", "127.0.0.1:" + port, "--data", dir_ / "hub"},
+                    .env = {},
+                    .stdout_file = dir_ / "hub.out",
+                    .stderr_file = dir_ / "hub.err",
+                    .stdin_file = {},
+                    .folder = {}});
   const auto end = sending.wait();
   ASSERT_TRUE(end.has_value()) << sending.err();
   EXPECT_EQ(end->code, 0) << sending.err();

@@ -20,11 +20,12 @@ struct stage {
   std::deque<error> refusals;      // Before it accepts.
   std::vector<std::string> bodies; // Of all requests.
   std::vector<milliseconds> slept;
-  std::vector<std::string> known;  // Bodies stored so far: again they are duplicates.
+  std::vector<std::string> known; // Bodies stored so far: again they are duplicates.
   std::chrono::steady_clock::time_point time{};
 
   sender_ports ports() {
-    return {[this](const hub_request& r) -> result<hub_reply> { return answer(r); }, [this] { return time; },
+    return {[this](const hub_request& r) -> result<hub_reply> { return answer(r); },
+            [this] { return time; },
             [this](milliseconds d) {
               slept.push_back(d);
               time += d;

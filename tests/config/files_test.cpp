@@ -45,7 +45,8 @@ protected:
     ::unsetenv("STATE_DIRECTORY");
   }
   std::vector<std::string> said;
-  const std::string head = "[agent]\ngroup = \"g\"\nname = \"a\"\nstate_dir = \"/s\"\nhubs = [\"https://h\"]\ntoken = \"env:FILES_TEST_TOKEN\"\n";
+  const std::string head =
+    "[agent]\ngroup = \"g\"\nname = \"a\"\nstate_dir = \"/s\"\nhubs = [\"https://h\"]\ntoken = \"env:FILES_TEST_TOKEN\"\n";
 };
 
 } // namespace
@@ -58,8 +59,9 @@ TEST_F(files, a_hub_needs_a_data_directory_and_a_certificate) {
 }
 
 TEST_F(files, a_development_hub_needs_no_certificate) {
-  const auto s = hub("[hub]\ndata_dir = \"/d\"\nlisten = \"127.0.0.1:0\"\n[hub.limits]\nevent_bytes = 2048\n[hub.policy]\non_dead = \"block\"\n",
-                     said, true);
+  const auto s = hub(
+    "[hub]\ndata_dir = \"/d\"\nlisten = \"127.0.0.1:0\"\n[hub.limits]\nevent_bytes = 2048\n[hub.policy]\non_dead = \"block\"\n",
+    said, true);
   EXPECT_THAT(said, IsEmpty());
   EXPECT_EQ(s.limits.event.event_bytes, 2048u);
   EXPECT_EQ(s.policy.dead, wire::on_dead::block);
@@ -73,17 +75,22 @@ TEST_F(files, systemds_state_directory_stands_in_for_the_missing_one) {
 }
 
 TEST_F(files, settings_of_a_hub_that_contradict_one_another_are_faults) {
-  hub("[hub]\ndata_dir = \"/d\"\n[hub.limits]\nevent_bytes = 4096\nbody_bytes = 2048\n[hub.policy]\nbackoff_min_ms = 10\nbackoff_max_ms = 5\n"
-      "hold_limit_ms = 1\n", said, true);
+  hub("[hub]\ndata_dir = \"/d\"\n[hub.limits]\nevent_bytes = 4096\nbody_bytes = 2048\n[hub.policy]\nbackoff_min_ms = "
+      "10\nbackoff_max_ms = 5\n"
+      "hold_limit_ms = 1\n",
+      said, true);
   EXPECT_THAT(said, ElementsAre(HasSubstr("hub.toml:4: hub.limits.event_bytes: is more than body_bytes"),
                                 HasSubstr("hub.toml:7: hub.policy.backoff_min_ms: is more than"),
                                 HasSubstr("hub.toml:9: hub.policy.hold_limit_ms: is less than")));
 }
 
 TEST_F(files, an_agent_is_read_with_its_connections) {
-  const auto file = agent(head + "drain_ms = 5000\n[agent.proxy]\nurl = \"http://p:3128\"\n[[connection]]\nname = \"c1\"\nadapter = \"sql\"\n"
-                                 "credit = 7\non_lost_lease = \"cancel\"\n[connection.sql]\npath = \"/x\"\n[[connection]]\nname = \"c2\"\n"
-                                 "adapter = \"null\"\n", said);
+  const auto file =
+    agent(head
+            + "drain_ms = 5000\n[agent.proxy]\nurl = \"http://p:3128\"\n[[connection]]\nname = \"c1\"\nadapter = \"sql\"\n"
+              "credit = 7\non_lost_lease = \"cancel\"\n[connection.sql]\npath = \"/x\"\n[[connection]]\nname = \"c2\"\n"
+              "adapter = \"null\"\n",
+          said);
   EXPECT_THAT(said, IsEmpty());
   EXPECT_EQ(file.agent.token, "hunter2");
   EXPECT_EQ(file.agent.drain, 5s);
@@ -98,9 +105,11 @@ TEST_F(files, an_agent_is_read_with_its_connections) {
 }
 
 TEST_F(files, every_fault_of_an_agents_file_is_found_at_once) {
-  agent("[agent]\ngroup = \"Not A Name\"\nname = \"a\"\nstate_dir = \"/s\"\nhubs = [\"http://far.example\"]\ntoken = \"hunter2\"\nlanes = 9\n"
+  agent("[agent]\ngroup = \"Not A Name\"\nname = \"a\"\nstate_dir = \"/s\"\nhubs = [\"http://far.example\"]\ntoken = "
+        "\"hunter2\"\nlanes = 9\n"
         "[[connection]]\nname = \"c\"\nadapter = \"sqll\"\n[[connection]]\nname = \"c\"\nadapter = \"null\"\n[connection.sql]\n"
-        "[[connection]]\nadapter = \"null\"\n", said);
+        "[[connection]]\nadapter = \"null\"\n",
+        said);
   EXPECT_THAT(said, ElementsAre(HasSubstr("agent.toml:2: agent.group: \"Not A Name\" is not a name"),
                                 HasSubstr("agent.toml:5: agent.hubs: \"http://far.example\" would send the token in clear"),
                                 HasSubstr("agent.toml:6: agent.token: holds a secret in clear text"),
@@ -120,7 +129,8 @@ TEST_F(files, an_agent_without_connections_is_a_fault) {
 
 TEST_F(files, an_agent_without_a_name_takes_the_hosts) {
   const auto file = agent("[agent]\ngroup = \"g\"\nstate_dir = \"/s\"\nhubs = [\"https://h\"]\ntoken = \"env:FILES_TEST_TOKEN\"\n"
-                          "[[connection]]\nname = \"c\"\nadapter = \"null\"\n", said);
+                          "[[connection]]\nname = \"c\"\nadapter = \"null\"\n",
+                          said);
   if (said.empty())
     EXPECT_TRUE(is_valid_name(file.agent.name.value));
   else // On a host whose name is none of ours.
@@ -139,9 +149,11 @@ TEST_F(files, what_an_adapter_finds_gets_the_line_of_its_setting) {
   ASSERT_TRUE(root);
   const auto& own = *root->find_path("connection.x");
   faults.add(3, "connection.x.path", "was bad already");
-  add_check_faults(make_error(errc::invalid_config, "latency must be more\npath must be absolute\nnothing fits"), options.list(), own, faults);
-  EXPECT_THAT(lines(faults), ElementsAre("a.toml:1: connection.x: nothing fits", "a.toml:2: connection.x.latency_ms: latency must be more",
-                                         "a.toml:3: connection.x.path: was bad already"));
+  add_check_faults(make_error(errc::invalid_config, "latency must be more\npath must be absolute\nnothing fits"), options.list(),
+                   own, faults);
+  EXPECT_THAT(lines(faults),
+              ElementsAre("a.toml:1: connection.x: nothing fits", "a.toml:2: connection.x.latency_ms: latency must be more",
+                          "a.toml:3: connection.x.path: was bad already"));
 }
 
 TEST_F(files, are_told_apart_by_their_tables) {
@@ -158,7 +170,8 @@ TEST_F(files, are_told_apart_by_their_tables) {
 
 TEST_F(files, the_examples_have_no_faults_but_the_files_they_name) {
   hub(example_of(hub_options().list()), said);
-  EXPECT_THAT(said, ElementsAre(HasSubstr("cannot read /etc/sallyport/hub.crt"), HasSubstr("cannot read /etc/sallyport/hub.key")));
+  EXPECT_THAT(said,
+              ElementsAre(HasSubstr("cannot read /etc/sallyport/hub.crt"), HasSubstr("cannot read /etc/sallyport/hub.key")));
   agent(example_of(agent_options().list()) + "[[connection]]\nname = \"c\"\nadapter = \"null\"\n", said);
   EXPECT_THAT(said, ElementsAre(HasSubstr("cannot find the secret's file /etc/sallyport/token")));
 }

@@ -29,28 +29,31 @@ struct outer {
 };
 
 const options_of<inner>& part_options() {
-  static const options_of<inner> table("top.part.*", {
-    section<inner>("top.part.*", "One part."),
-    option(&inner::size, "top.part.*.size", "Its size.", {.required = true, .example = "3"}),
-  });
+  static const options_of<inner> table("top.part.*",
+                                       {
+                                         section<inner>("top.part.*", "One part."),
+                                         option(&inner::size, "top.part.*.size", "Its size.", {.required = true, .example = "3"}),
+                                       });
   return table;
 }
 
 const options_of<outer>& table() {
   using s = outer;
-  static const options_of<outer> table("", {
-    section<s>("top", "The top."),
-    option(&s::group, "top.group", "Whose.", {.required = true, .example = "\"g\""}),
-    option(&s::ttl, "top.ttl_ms", "How long | or not.", {.min = 1s, .max = 10min}),
-    option(&s::open, "top.open", "Whether."),
-    option(&s::label, "top.label", "What.", {.check = [](const std::string& v) { return std::string(v == "bad" ? "is bad" : ""); }}),
-    option(&s::hosts, "top.hosts", "Where."),
-    option(&s::paint, "top.paint", "Which.", {.words = {{"red", colour::red}, {"green", colour::green}}}),
-    section<s>("top.deep", "Deeper."),
-    option(of(&s::part, &inner::size), "top.deep.size_bytes", "How much.", {.max = 100}),
-    option(of(&s::part, &inner::aliases), "top.deep.aliases", "Also known as."),
-    tables<s, inner>([](s& in, const std::string& name) -> inner& { return in.parts[name]; }, part_options()),
-  });
+  static const options_of<outer> table(
+    "", {
+          section<s>("top", "The top."),
+          option(&s::group, "top.group", "Whose.", {.required = true, .example = "\"g\""}),
+          option(&s::ttl, "top.ttl_ms", "How long | or not.", {.min = 1s, .max = 10min}),
+          option(&s::open, "top.open", "Whether."),
+          option(&s::label, "top.label", "What.",
+                 {.check = [](const std::string& v) { return std::string(v == "bad" ? "is bad" : ""); }}),
+          option(&s::hosts, "top.hosts", "Where."),
+          option(&s::paint, "top.paint", "Which.", {.words = {{"red", colour::red}, {"green", colour::green}}}),
+          section<s>("top.deep", "Deeper."),
+          option(of(&s::part, &inner::size), "top.deep.size_bytes", "How much.", {.max = 100}),
+          option(of(&s::part, &inner::aliases), "top.deep.aliases", "Also known as."),
+          tables<s, inner>([](s& in, const std::string& name) -> inner& { return in.parts[name]; }, part_options()),
+        });
   return table;
 }
 
@@ -72,8 +75,9 @@ reading read(std::string_view text) {
 } // namespace
 
 TEST(options, every_type_is_read_into_its_place) {
-  const auto r = read("[top]\ngroup = \"g1\"\nttl_ms = 2000\nopen = true\nlabel = \"x\"\nhosts = [\"a\", \"b\"]\npaint = \"red\"\n"
-                      "[top.deep]\nsize_bytes = 7\naliases = { \"a.b\" = \"c\" }\n[top.part.left]\nsize = 1\n[top.part.right]\nsize = 2\n");
+  const auto r =
+    read("[top]\ngroup = \"g1\"\nttl_ms = 2000\nopen = true\nlabel = \"x\"\nhosts = [\"a\", \"b\"]\npaint = \"red\"\n"
+         "[top.deep]\nsize_bytes = 7\naliases = { \"a.b\" = \"c\" }\n[top.part.left]\nsize = 1\n[top.part.right]\nsize = 2\n");
   EXPECT_THAT(r.faults, ElementsAre());
   EXPECT_EQ(r.settings.group.value, "g1");
   EXPECT_EQ(r.settings.ttl, 2s);
@@ -95,15 +99,18 @@ TEST(options, what_is_left_out_keeps_its_default) {
 }
 
 TEST(options, all_faults_come_at_once_with_their_lines) {
-  const auto r = read("[top]\nttl_ms = \"10s\"\nopen = 1\nlabel = \"bad\"\nhosts = [1]\npaint = \"blue\"\n[top.deep]\nsize_bytes = 101\n"
-                      "[top.part.left]\n");
-  EXPECT_THAT(r.faults, ElementsAre("f.toml:1: top.group: is missing; write group = \"g\"",
-                                    "f.toml:2: top.ttl_ms: must be a whole number of milliseconds, and is text; write 10000 for ten seconds",
-                                    "f.toml:3: top.open: must be true or false, and is a whole number", "f.toml:4: top.label: is bad",
-                                    "f.toml:5: top.hosts: must be text, and is a whole number",
-                                    "f.toml:6: top.paint: \"blue\" is not one of its values; write one of: red, green",
-                                    "f.toml:8: top.deep.size_bytes: 101 is out of range; write 0 to 100",
-                                    "f.toml:9: top.part.left.size: is missing; write size = 3"));
+  const auto r =
+    read("[top]\nttl_ms = \"10s\"\nopen = 1\nlabel = \"bad\"\nhosts = [1]\npaint = \"blue\"\n[top.deep]\nsize_bytes = 101\n"
+         "[top.part.left]\n");
+  EXPECT_THAT(
+    r.faults,
+    ElementsAre("f.toml:1: top.group: is missing; write group = \"g\"",
+                "f.toml:2: top.ttl_ms: must be a whole number of milliseconds, and is text; write 10000 for ten seconds",
+                "f.toml:3: top.open: must be true or false, and is a whole number", "f.toml:4: top.label: is bad",
+                "f.toml:5: top.hosts: must be text, and is a whole number",
+                "f.toml:6: top.paint: \"blue\" is not one of its values; write one of: red, green",
+                "f.toml:8: top.deep.size_bytes: 101 is out of range; write 0 to 100",
+                "f.toml:9: top.part.left.size: is missing; write size = 3"));
 }
 
 TEST(options, an_unknown_key_gets_the_nearest_known_one) {
@@ -126,7 +133,8 @@ TEST(options, a_key_like_nothing_known_gets_the_reference) {
 }
 
 TEST(options, a_value_where_a_table_belongs_is_a_fault) {
-  EXPECT_THAT(read("[top]\ngroup = \"g\"\ndeep = 5\n").faults, ElementsAre("f.toml:3: top.deep: must be a table; write [top.deep]"));
+  EXPECT_THAT(read("[top]\ngroup = \"g\"\ndeep = 5\n").faults,
+              ElementsAre("f.toml:3: top.deep: must be a table; write [top.deep]"));
 }
 
 TEST(options, a_name_with_dots_in_a_table_of_texts_needs_quotes_and_is_told_so) {
