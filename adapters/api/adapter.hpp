@@ -12,9 +12,12 @@
 #include "protocol/wire.hpp"
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sallyport::adapters {
@@ -49,15 +52,16 @@ struct job {
   group_name group;
   connection_name connection;
   std::uint32_t attempt = 1;
-  mono_time deadline{}; // When attempt_timeout ends, by the agent's own monotonic clock.
+  mono_time deadline{};     // When attempt_timeout ends, by the agent's own monotonic clock.
   milliseconds time_left{}; // The same at the moment perform() is called, for libraries that take timeouts.
   bool call = false;        // Somebody waits for the result.
   event_attributes attributes;
   wire::shared_bytes event;
-  std::shared_ptr<cancel_signal> cancel;
+  std::shared_ptr<cancel_signal> cancel; // May be null: never cancelled.
 
   /// The event's `data` as raw JSON; empty when it has none.
   [[nodiscard]] std::string_view data() const;
+  [[nodiscard]] cancel_reason cancelled() const { return cancel ? cancel->raised() : cancel_reason::none; }
 };
 
 /// How an attempt ended.
@@ -67,7 +71,8 @@ struct outcome {
   std::string result; // done: raw JSON, at most 256 KiB, or empty.
   // failed:
   std::string error; // One line for a person: what was attempted, on what, and what the target said. No secrets.
-  wire::failure_scope scope = wire::failure_scope::message; // target: the target is not there; burn no attempts, pause the connection.
+  wire::failure_scope scope =
+    wire::failure_scope::message; // target: the target is not there; burn no attempts, pause the connection.
   bool retryable = true;
   wire::effect_state effect = wire::effect_state::unknown;
   std::optional<milliseconds> retry_after;
@@ -80,7 +85,15 @@ struct failure {
   wire::effect_state effect = wire::effect_state::unknown;
   std::optional<milliseconds> retry_after{};
 };
+/// The error is made one line and cut at 1 KiB.
 [[nodiscard]] outcome failed(failure f);
+/// How an attempt ends that was stopped by its signal or that has no time left.
+[[nodiscard]] outcome stopped(cancel_reason why, wire::effect_state effect);
+
+[[nodiscard]] std::string_view to_string(cancel_reason why);
+
+/// The most a result may hold.
+inline constexpr std::size_t result_bytes_max = 256 * 1024;
 
 /// What probe() found.
 struct probe_result {
@@ -103,11 +116,11 @@ public:
 
 /// What the agent knows of a kind of adapter before it makes one.
 struct traits {
-  std::string kind;                                                           // "sql"
-  wire::effect_promise effect = wire::effect_promise::at_least_once;          // Announced to the hub, shown by docs and console.
-  std::string fingerprint;                                                    // Kind, host, port, database; no credentials.
-  std::size_t batch_max = 1;                                                  // Most jobs of one perform() call.
-  std::size_t workers = 1;                                                    // Adapters (and threads) per connection.
+  std::string kind;                                                  // "sql"
+  wire::effect_promise effect = wire::effect_promise::at_least_once; // Announced to the hub, shown by docs and console.
+  std::string fingerprint;                                           // Kind, host, port, database; no credentials.
+  std::size_t batch_max = 1;                                         // Most jobs of one perform() call.
+  std::size_t workers = 1;                                           // Adapters (and threads) per connection.
 };
 
 /// Makes the adapters of one connection. Held by the adapter host; called again after a crash.
