@@ -1,0 +1,579 @@
+// PostgreSQL. SOCI makes and ends the session; statements run on its native handle in libpq's pipeline mode, because SOCI 4.0 waits a
+// round trip for every statement and cannot be waited for with a deadline (ADR 0008 has the figures). A batch costs two round trips,
+// three when statements have results, whatever its size.
+#include "adapters/sql/database.hpp"
+
+#include "protocol/json.hpp"
+
+#include <soci/postgresql/soci-postgresql.h>
+#include <soci/soci.h>
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <set>
+
+namespace sallyport::adapters::sql {
+namespace {
+
+using std::chrono::steady_clock;
+
+struct clear_result {
+  void operator()(PGresult* r) const { PQclear(r); }
+};
+using result_ptr = std::unique_ptr<PGresult, clear_result>;
+
+/// Thrown inside this file: the transaction cannot go on, but its connection can.
+struct refused {
+  sql_failure why;
+};
+/// Thrown inside this file: the connection is of no more use.
+struct broken {
+  sql_failure why;
+};
+
+constexpr milliseconds grace{2000}; // For the server to answer after it was told to stop.
+
+/// "{"a","b"}": a text[] literal.
+class array_literal {
+public:
+  void add(std::string_view item) {
+    text_ += text_.size() == 1 ? "\"" : ",\"";
+    for (const char c : item) {
+      if (c == '"' || c == '\\')
+        text_ += '\\';
+      text_ += c;
+    }
+    text_ += '"';
+  }
+  [[nodiscard]] std::string take() { return std::move(text_) + '}'; }
+
+private:
+  std::string text_ = "{";
+};
+
+std::string percent_encoded(const std::string& text) {
+  constexpr auto digits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_') {
+      out += c;
+    } else {
+      out += '%';
+      out += digits[static_cast<unsigned char>(c) >> 4];
+      out += digits[static_cast<unsigned char>(c) & 15];
+    }
+  }
+  return out;
+}
+
+std::optional<std::string> to_text(const value& v) {
+  if (const auto* text = std::get_if<std::string>(&v)) {
+    if (text->find('\0') != std::string::npos)
+      throw refused{
+        {sql_failure::kind::bad_parameter, {}, "a text with a zero character (\\u0000) cannot be stored by PostgreSQL"}};
+    return *text;
+  }
+  if (const auto* n = std::get_if<std::int64_t>(&v))
+    return std::to_string(*n);
+  if (const auto* b = std::get_if<bool>(&v))
+    return *b ? "true" : "false";
+  if (const auto* d = std::get_if<decimal>(&v))
+    return d->token;
+  return std::nullopt;
+}
+
+void append_cell(json_writer& w, const PGresult* r, int row, int column) {
+  if (PQgetisnull(r, row, column)) {
+    w.null();
+    return;
+  }
+  const std::string_view text{PQgetvalue(r, row, column), static_cast<std::size_t>(PQgetlength(r, row, column))};
+  switch (PQftype(r, column)) {             // Type ids as in PostgreSQL's pg_type.dat, fixed for ever.
+    case 16: w.boolean(text == "t"); break; // bool
+    case 20:
+    case 21:
+    case 23:
+    case 26: w.raw(text); break; // int8, int2, int4, oid
+    case 700:
+    case 701:
+    case 1700: // float4, float8, numeric: a number, except NaN and the infinities
+      if (text.find_first_not_of("0123456789+-.eE") == std::string_view::npos)
+        w.raw(text);
+      else
+        w.string(text);
+      break;
+    case 114:
+    case 3802: w.raw(text); break; // json, jsonb
+    default: w.string(text);
+  }
+}
+
+std::string row_json(const PGresult* r, int row) {
+  json_writer w;
+  w.begin_object();
+  for (int i = 0; i < PQnfields(r); ++i) {
+    w.key(PQfname(r, i));
+    append_cell(w, r, row, i);
+  }
+  w.end_object();
+  return w.take();
+}
+
+class postgresql_database final : public database {
+public:
+  postgresql_database(const settings& s, interrupter& stop) : settings_(s), stop_(stop) {}
+
+  bool connected() const override { return session_ != nullptr; }
+
+  void disconnect() override {
+    db_ = nullptr;
+    session_.reset();
+    prepared_.clear();
+    timeouts_ = {};
+    commands_.clear();
+  }
+
+  std::optional<sql_failure> connect() override {
+    try {
+      session_ = std::make_unique<soci::session>(soci::postgresql, connection_string());
+      db_ = static_cast<soci::postgresql_session_backend*>(session_->get_backend())->conn_;
+      PQsetNoticeProcessor(
+        db_, [](void*, const char*) {}, nullptr); // Not onto our standard error.
+      if (PQsetnonblocking(db_, 1) != 0 || PQenterPipelineMode(db_) != 1)
+        throw broken{{sql_failure::kind::unreachable, {}, PQerrorMessage(db_)}};
+      until_ = steady_clock::now() + settings_.connect_timeout;
+      stopping_ = false;
+      for (const auto& text : settings_.setup)
+        run_one(text);
+      if (settings_.inbox && settings_.create_inbox)
+        make_inbox();
+      return std::nullopt;
+    } catch (const refused& r) {
+      disconnect();
+      return r.why;
+    } catch (const broken& b) {
+      disconnect();
+      return b.why;
+    } catch (const std::exception& e) {
+      disconnect();
+      return sql_failure{sql_failure::kind::unreachable, {}, e.what()};
+    }
+  }
+
+  std::optional<sql_failure> ping(deadline until) override {
+    until_ = until;
+    stopping_ = false;
+    try {
+      run_one("SELECT 1");
+      return std::nullopt;
+    } catch (const refused& r) {
+      return r.why;
+    } catch (const broken& b) {
+      disconnect();
+      return b.why;
+    }
+  }
+
+  execution execute(const transaction& t, deadline until) override {
+    until_ = until;
+    stopping_ = false;
+    commit_sent_ = false;
+    execution how;
+    how.results.resize(t.items.size());
+    try {
+      carry_out(t, how.results);
+      how.ended = execution::end::committed;
+    } catch (const refused& r) {
+      how.why = r.why;
+      roll_back();
+    } catch (const broken& b) {
+      how.why = b.why;
+      how.ended = commit_sent_ ? execution::end::unknown : execution::end::aborted;
+      disconnect();
+    }
+    // The server's word for our own cancel, and for its statement_timeout.
+    if (how.ended == execution::end::aborted && how.why.what == sql_failure::kind::refused && how.why.code == "57014")
+      how.why = {stop_.raised() ? sql_failure::kind::interrupted : sql_failure::kind::out_of_time, {}, {}};
+    return how;
+  }
+
+private:
+  /// A command that was sent, and what to do with its rows.
+  struct command {
+    std::function<void(const PGresult*)> on_rows{};
+    bool row_by_row = false; // Rows come one at a time, so that a huge answer never lies in memory.
+    bool is_commit = false;
+    std::string prepares{}; // The name of the statement it makes.
+  };
+  using parameters = std::vector<std::optional<std::string>>;
+
+  /// As a URI, in which everything is percent-encoded: SOCI eats spaces out of the "key='value'" form.
+  std::string connection_string() const {
+    const auto connect_s =
+      std::max<std::int64_t>(std::chrono::ceil<seconds>(settings_.connect_timeout).count(), 2); // libpq's least
+    const auto host =
+      settings_.host.find(':') != std::string::npos ? '[' + settings_.host + ']' : percent_encoded(settings_.host);
+    auto uri = "postgresql://" + percent_encoded(settings_.user)
+               + (settings_.password.empty() ? "" : ':' + percent_encoded(settings_.password)) + '@' + host + ':'
+               + std::to_string(settings_.port) + '/' + percent_encoded(settings_.database) + "?sslmode=" + settings_.tls
+               + "&connect_timeout=" + std::to_string(connect_s) +
+               // A peer that fell silent is noticed, also by the connection that carries a cancel.
+               "&tcp_user_timeout=10000&keepalives_idle=30&client_encoding=UTF8&application_name=sallyport";
+    if (!settings_.ca_file.empty())
+      uri += "&sslrootcert=" + percent_encoded(settings_.ca_file);
+    const auto writes = std::any_of(settings_.statements.begin(), settings_.statements.end(),
+                                    [](const auto& named) { return !named.second.read_only; });
+    if (writes)
+      uri += "&target_session_attrs=read-write"; // After a fail-over the old primary may answer as a standby.
+    return uri;
+  }
+
+  void make_inbox() {
+    auto present = false;
+    send("SELECT to_regclass($1) IS NOT NULL", {settings_.inbox_table},
+         {.on_rows = [&present](const PGresult* r) { present = PQgetvalue(r, 0, 0)[0] == 't'; }});
+    sync();
+    if (present)
+      return; // CREATE TABLE IF NOT EXISTS wants the right to create, even then.
+    try {
+      run_one(inbox_ddl(settings_));
+    } catch (const refused& r) {
+      if (r.why.code != "42P07" && r.why.code != "23505") // Another agent made it at the same moment.
+        throw;
+    }
+  }
+
+  // ---- a transaction ---------------------------------------------------------------------------------------------------------
+
+  void carry_out(const transaction& t, std::vector<std::string>& results) {
+    if (stop_.raised())
+      throw refused{{sql_failure::kind::interrupted, {}, {}}};
+    set_timeouts();
+    const auto claims = t.has(step::kind::claim_inbox);
+    const auto keeps = t.has(step::kind::keep_result);
+    std::vector<bool> repeated(t.items.size(), claims);
+    send(t.read_only ? "BEGIN READ ONLY" : "BEGIN", {}, {});
+    if (claims) {
+      send_claims(t, repeated);
+      sync();
+      if (std::find(repeated.begin(), repeated.end(), true) != repeated.end()) {
+        send_recall(t, repeated, results);
+        sync();
+      }
+    }
+    std::vector<row_collector> rows;
+    rows.reserve(t.items.size()); // The commands point into it.
+    for (const auto& w : t.items)
+      rows.emplace_back(w.statement->result);
+    for (std::size_t i = 0; i < t.items.size(); ++i)
+      if (!repeated[i])
+        send_run(t.items[i], rows[i]);
+    const auto take_results = [&] {
+      for (std::size_t i = 0; i < t.items.size(); ++i)
+        if (!repeated[i])
+          results[i] = rows[i].take();
+    };
+    if (keeps) {
+      sync();
+      take_results();
+      send_results(t, repeated, results);
+    }
+    commit_sent_ = true;
+    send("COMMIT", {}, {.is_commit = true});
+    sync();
+    if (!keeps)
+      take_results();
+  }
+
+  /// All inbox rows in one statement, in key order, so that two agents never wait for each other's.
+  void send_claims(const transaction& t, std::vector<bool>& repeated) {
+    std::vector<std::size_t> order(t.items.size());
+    for (std::size_t i = 0; i < order.size(); ++i)
+      order[i] = i;
+    std::sort(order.begin(), order.end(), [&t](std::size_t a, std::size_t b) {
+      return std::tie(t.items[a].source, t.items[a].id) < std::tie(t.items[b].source, t.items[b].id);
+    });
+    array_literal positions, sources, ids, epochs, serials, fences;
+    for (const auto i : order) {
+      const auto& w = t.items[i];
+      positions.add(std::to_string(i));
+      sources.add(checked(w.source));
+      ids.add(checked(w.id));
+      epochs.add(std::to_string(w.message.epoch));
+      serials.add(std::to_string(w.message.serial));
+      fences.add(to_string(w.fence));
+    }
+    // RETURNING knows only the table's columns; the message's id leads back to the item.
+    send_prepared("claim",
+                  "INSERT INTO " + settings_.inbox_table
+                    + " (queue, source, id, message_epoch, message_serial, fence) SELECT $1, * FROM"
+                      " unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])"
+                      " ON CONFLICT DO NOTHING RETURNING source, id",
+                  {t.queue, sources.take(), ids.take(), epochs.take(), serials.take(), fences.take()},
+                  {.on_rows = [&t, &repeated](const PGresult* r) {
+                    std::set<std::pair<std::string_view, std::string_view>> fresh;
+                    for (int row = 0; row < PQntuples(r); ++row)
+                      fresh.emplace(PQgetvalue(r, row, 0), PQgetvalue(r, row, 1));
+                    for (std::size_t i = 0; i < t.items.size(); ++i)
+                      repeated[i] = fresh.count({t.items[i].source, t.items[i].id}) == 0;
+                  }});
+  }
+
+  /// The first results of those that are there already.
+  void send_recall(const transaction& t, const std::vector<bool>& repeated, std::vector<std::string>& results) {
+    array_literal positions, sources, ids;
+    for (std::size_t i = 0; i < t.items.size(); ++i) {
+      if (repeated[i]) {
+        positions.add(std::to_string(i));
+        sources.add(t.items[i].source);
+        ids.add(t.items[i].id);
+      }
+    }
+    send_prepared("recall",
+                  "SELECT k.position, i.result FROM unnest($2::bigint[], $3::text[], $4::text[]) AS k(position, source, id) JOIN "
+                    + settings_.inbox_table + " AS i ON i.queue = $1 AND i.source = k.source AND i.id = k.id",
+                  {t.queue, positions.take(), sources.take(), ids.take()}, {.on_rows = [&results](const PGresult* r) {
+                    for (int row = 0; row < PQntuples(r); ++row)
+                      if (!PQgetisnull(r, row, 1))
+                        results.at(std::stoul(PQgetvalue(r, row, 0))).assign(PQgetvalue(r, row, 1));
+                  }});
+  }
+
+  void send_results(const transaction& t, const std::vector<bool>& repeated, const std::vector<std::string>& results) {
+    array_literal sources, ids, texts;
+    auto any = false;
+    for (std::size_t i = 0; i < t.items.size(); ++i) {
+      if (repeated[i] || results[i].empty())
+        continue;
+      any = true;
+      sources.add(t.items[i].source);
+      ids.add(t.items[i].id);
+      texts.add(results[i]);
+    }
+    if (any)
+      send_prepared("keep",
+                    "UPDATE " + settings_.inbox_table
+                      + " AS i SET result = k.result FROM unnest($2::text[], $3::text[], $4::text[]) AS k(source, id, result)"
+                        " WHERE i.queue = $1 AND i.source = k.source AND i.id = k.id",
+                    {t.queue, sources.take(), ids.take(), texts.take()}, {});
+  }
+
+  void send_run(const work& w, row_collector& rows) {
+    parameters values;
+    values.reserve(w.parameters.size());
+    for (const auto& v : w.parameters)
+      values.push_back(to_text(v));
+    command c;
+    if (w.statement->result != result_kind::none) {
+      c.row_by_row = true;
+      c.on_rows = [&rows](const PGresult* r) {
+        for (int row = 0; row < PQntuples(r); ++row)
+          if (!rows.add(row_json(r, row)))
+            throw broken{rows.fault()}; // Dropping the connection is the one way not to read the rest.
+      };
+    }
+    send_prepared("s_" + w.statement->name, w.statement->text, values, std::move(c));
+  }
+
+  static const std::string& checked(const std::string& text) {
+    (void)to_text(text);
+    return text;
+  }
+
+  /// On the session and only when they change: normally once per connection. The lock's is the shorter, so that the error says which.
+  void set_timeouts() {
+    const auto left = std::chrono::ceil<seconds>(std::max(left_until(until_), milliseconds{1}));
+    const auto lock = settings_.busy_timeout > milliseconds::zero() ? std::min<milliseconds>(settings_.busy_timeout, left)
+                                                                    : milliseconds{left} / 2;
+    if (left == timeouts_)
+      return;
+    const auto statement_ms = std::to_string(milliseconds{left}.count());
+    send("SELECT set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false),"
+         " set_config('idle_in_transaction_session_timeout', $2, false)",
+         {std::to_string(lock.count()), statement_ms}, {});
+    sync_later(); // A transaction of its own, in the same round trip.
+    timeouts_ = left;
+  }
+
+  void roll_back() {
+    if (!db_)
+      return;
+    try {
+      ending_ = true; // A cancel has had its effect; the way out has a time of its own.
+      until_ = steady_clock::now() + grace;
+      stopping_ = false;
+      if (PQtransactionStatus(db_) != PQTRANS_IDLE || !commands_.empty()) {
+        send("ROLLBACK", {}, {});
+        sync();
+      }
+    } catch (const refused&) {
+      disconnect();
+    } catch (const broken&) {
+      disconnect();
+    }
+    ending_ = false;
+  }
+
+  // ---- the pipeline ----------------------------------------------------------------------------------------------------------
+
+  void run_one(const std::string& text) {
+    send(text, {}, {});
+    sync();
+  }
+
+  void send(const std::string& text, const parameters& values, command c) {
+    const auto pointers = pointers_of(values);
+    check_sent(
+      PQsendQueryParams(db_, text.c_str(), static_cast<int>(values.size()), nullptr, pointers.data(), nullptr, nullptr, 0));
+    commands_.push_back(std::move(c));
+  }
+
+  void send_prepared(const std::string& name, const std::string& text, const parameters& values, command c) {
+    if (prepared_.count(name) == 0 && preparing_.insert(name).second) {
+      check_sent(PQsendPrepare(db_, name.c_str(), text.c_str(), 0, nullptr));
+      command making;
+      making.prepares = name;
+      commands_.push_back(std::move(making));
+    }
+    const auto pointers = pointers_of(values);
+    check_sent(PQsendQueryPrepared(db_, name.c_str(), static_cast<int>(values.size()), pointers.data(), nullptr, nullptr, 0));
+    commands_.push_back(std::move(c));
+  }
+
+  static std::vector<const char*> pointers_of(const parameters& values) {
+    std::vector<const char*> pointers;
+    pointers.reserve(values.size());
+    for (const auto& v : values)
+      pointers.push_back(v ? v->c_str() : nullptr);
+    return pointers;
+  }
+
+  void check_sent(int sent) {
+    if (sent != 1)
+      throw broken{{sql_failure::kind::lost, {}, PQerrorMessage(db_)}};
+  }
+
+  /// Ends a segment: an error skips the rest of it, at the server.
+  void sync_later() {
+    check_sent(PQpipelineSync(db_));
+    commands_.push_back({}); // Stands for the sync itself.
+    commands_.back().prepares = sync_mark;
+  }
+
+  /// Sends all, reads the answers to all, and throws the first refusal.
+  void sync() {
+    sync_later();
+    auto commands = std::move(commands_);
+    commands_.clear();
+    preparing_.clear();
+    std::optional<sql_failure> first;
+    for (auto& c : commands) {
+      commit_next_ = c.is_commit;
+      if (c.row_by_row)
+        PQsetSingleRowMode(db_);
+      if (c.prepares == sync_mark) {
+        auto r = next(); // One result, and no null after it.
+        if (!r || PQresultStatus(r.get()) != PGRES_PIPELINE_SYNC)
+          throw broken{{sql_failure::kind::lost, {}, "the answers are out of step"}};
+        continue;
+      }
+      while (auto r = next())
+        take(c, r.get(), first);
+    }
+    if (first)
+      throw refused{*first};
+  }
+
+  void take(const command& c, const PGresult* r, std::optional<sql_failure>& first) {
+    switch (PQresultStatus(r)) {
+      case PGRES_COMMAND_OK:
+        if (c.is_commit && std::strcmp(PQcmdStatus(const_cast<PGresult*>(r)), "COMMIT") != 0 && !first)
+          first = sql_failure{sql_failure::kind::refused, "25P02", "the transaction was rolled back"};
+        if (!c.prepares.empty())
+          prepared_.insert(c.prepares);
+        return;
+      case PGRES_SINGLE_TUPLE:
+      case PGRES_TUPLES_OK:
+        if (c.on_rows)
+          c.on_rows(r);
+        return;
+      case PGRES_PIPELINE_ABORTED: return; // Skipped, because something before it was refused.
+      default: break;
+    }
+    if (PQstatus(db_) != CONNECTION_OK)
+      throw broken{{sql_failure::kind::lost, {}, PQerrorMessage(db_)}};
+    const auto* code = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    const auto* text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    if (!first)
+      first = sql_failure{sql_failure::kind::refused, code ? code : "XX000", text ? text : PQresultErrorMessage(r)};
+  }
+
+  result_ptr next() {
+    while (true) {
+      const auto unsent = PQflush(db_);
+      if (unsent < 0)
+        throw broken{{sql_failure::kind::lost, {}, PQerrorMessage(db_)}};
+      if (!PQisBusy(db_))
+        return result_ptr{PQgetResult(db_)};
+      wait(unsent == 1);
+      if (PQconsumeInput(db_) != 1)
+        throw broken{{sql_failure::kind::lost, {}, PQerrorMessage(db_)}};
+    }
+  }
+
+  void wait(bool to_write) {
+    const auto watches = !stopping_ && !ending_;
+    pollfd fds[2] = {{PQsocket(db_), static_cast<short>(to_write ? POLLIN | POLLOUT : POLLIN), 0},
+                     {stop_.descriptor(), POLLIN, 0}};
+    const auto left = left_until(until_);
+    const auto timeout = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
+    const auto ready = ::poll(fds, watches ? 2 : 1, timeout);
+    if (ready < 0 && errno != EINTR)
+      throw broken{{sql_failure::kind::lost, {}, std::generic_category().message(errno)}};
+    const auto stopped = watches && (fds[1].revents & POLLIN) != 0;
+    if (stopped || (ready == 0 && left_until(until_) <= milliseconds::zero()))
+      stop();
+  }
+
+  /// Asks the server to stop, once; gives it a grace to say so, and then drops the connection. When nothing but the commit's answer is
+  /// missing it is only waited for; until then a cancel makes the server skip the commit with all the rest.
+  void stop() {
+    const auto why = stop_.raised() ? sql_failure::kind::interrupted : sql_failure::kind::out_of_time;
+    if (stopping_ || ending_)
+      throw broken{{ending_ ? sql_failure::kind::lost : why, {}, "no answer came in time"}};
+    stopping_ = true;
+    until_ = steady_clock::now() + grace;
+    if (commit_next_)
+      return;
+    const std::unique_ptr<PGcancel, decltype(&PQfreeCancel)> cancel{PQgetCancel(db_), &PQfreeCancel};
+    char said[256];
+    if (!cancel || PQcancel(cancel.get(), said, sizeof said) != 1)
+      throw broken{{why, {}, "the server took no cancel request"}};
+  }
+
+  static constexpr auto sync_mark = "\n"; // No statement has this name.
+
+  const settings settings_;
+  interrupter& stop_;
+  std::unique_ptr<soci::session> session_;
+  PGconn* db_ = nullptr;
+  std::set<std::string> prepared_, preparing_;
+  std::vector<command> commands_; // Sent, not answered.
+  seconds timeouts_{};            // As set on this connection.
+  deadline until_{};
+  bool stopping_ = false; // The server was told to stop.
+  bool ending_ = false;   // Rolling back.
+  bool commit_sent_ = false;
+  bool commit_next_ = false; // Its answer is the next to come.
+};
+
+} // namespace
+
+std::unique_ptr<database> make_postgresql(const settings& s, interrupter& stop) {
+  return std::make_unique<postgresql_database>(s, stop);
+}
+
+} // namespace sallyport::adapters::sql
