@@ -161,7 +161,8 @@ void session_keeper::judge(const error& why, mono_time now, actions& out) {
     case errc::unknown_session:
       if (at_ == phase::open)
         return session_gone(why, now, out);
-      return wait_and_say(link_news::kind::refused, why, slow, now, out);
+      ++opening_; // This opening had its session, whose answer was lost on the way and which has ended since: the next.
+      return wait_and_say(link_news::kind::disconnected, why, milliseconds{0}, now, out);
     case errc::name_in_use:
       return wait_and_say(link_news::kind::waiting, why, milliseconds{0}, now, out);
     case errc::not_ready:

@@ -14,9 +14,6 @@ constexpr std::size_t window = 16;
 
 } // namespace
 
-agent::agent(stage& s, history& h, hub& at, target& t, std::string name)
-  : net(s, h, at), stage_(s), history_(h), target_(t), name_(std::move(name)) {}
-
 void agent::later(milliseconds wait, std::function<void()> what) {
   stage_.after(wait, [this, life = life_, what = std::move(what)] {
     if (life != life_)
@@ -37,20 +34,16 @@ void agent::ask(decltype(command::what) what, milliseconds limit, std::function<
 void agent::start() {
   ++life_, ++process_;
   up_ = true;
-  opening_ = 0;
   stage_.say(fmt::format("{} starts, incarnation {}", name_, process_));
-  open();
+  begin();
 }
 
 void agent::crash() {
   stage_.say(name_ + " dies");
   ++history_.crashes;
   ++life_;
-  up_ = opening_now_ = settling_ = list_wanted_ = false;
-  session_.reset();
-  held_.clear();
-  lanes_.clear();
-  deadline_ = {};
+  up_ = false;
+  end();
 }
 
 void agent::pause(milliseconds how_long) {
@@ -59,7 +52,49 @@ void agent::pause(milliseconds how_long) {
   ++history_.faults;
 }
 
-void agent::open() {
+void agent::seen(const wire::grant& g, const std::string& id) {
+  stage_.say(fmt::format("{} is granted {} ({}) fence {}", name_, to_string(g.message), id, to_string(g.fence)));
+  history_.grants.push_back({name_, g.message, g.fence, stage_.steps(), g.attempt});
+}
+
+void agent::began(const wire::grant& g, const std::string& id) {
+  stage_.say(fmt::format("{} begins {} ({})", name_, to_string(g.message), id));
+  history_.started.push_back({g.message, g.fence, id, name_, stage_.steps()});
+}
+
+wire::settlement agent::attempt(const wire::grant& g, const std::string& id) {
+  wire::settlement s;
+  s.message = g.message, s.fence = g.fence;
+  if (target_.down) {
+    s.outcome = wire::outcome_kind::failed, s.scope = wire::failure_scope::target, s.error = "target down";
+  } else if (!healthy && stage_.one_in(10)) {
+    s.outcome = wire::outcome_kind::failed, s.error = "refused by chance", s.retryable = !stage_.one_in(5);
+  } else if (!healthy && stage_.one_in(30)) {
+    s.outcome = wire::outcome_kind::release, s.started = true;
+  } else {
+    target_.commit({s.message, s.fence, id, name_, stage_.steps()});
+    if (!healthy && stage_.one_in(30)) // Committed, but the answer was lost on the way.
+      s.outcome = wire::outcome_kind::failed, s.effect = wire::effect_state::unknown, s.error = "connection lost";
+  }
+  return s;
+}
+
+// ---- by hand -----------------------------------------------------------------------------------------------------------------
+
+void plain_agent::begin() {
+  opening_ = 0;
+  open();
+}
+
+void plain_agent::end() {
+  opening_now_ = settling_ = list_wanted_ = false;
+  session_.reset();
+  held_.clear();
+  lanes_.clear();
+  deadline_ = {};
+}
+
+void plain_agent::open() {
   if (opening_now_ || session_)
     return;
   opening_now_ = true;
@@ -86,7 +121,7 @@ void agent::open() {
   });
 }
 
-void agent::opened(const wire::session_opened& o) {
+void plain_agent::opened(const wire::session_opened& o) {
   session_ = o.session;
   highest_epoch_ = std::max(highest_epoch_, o.epoch);
   stage_.say(fmt::format("{} has session {}, {} lost", name_, to_string(o.session), o.lost.size()));
@@ -98,12 +133,12 @@ void agent::opened(const wire::session_opened& o) {
   settle();
 }
 
-void agent::lose_session() {
+void plain_agent::lose_session() {
   session_.reset();
   later(stage_.between(1, 100), [this] { open(); });
 }
 
-void agent::beat() {
+void plain_agent::beat() {
   if (!session_)
     return;
   wire::heartbeat h;
@@ -145,7 +180,7 @@ void agent::beat() {
   });
 }
 
-void agent::drop(const std::vector<wire::held_grant>& lost) {
+void plain_agent::drop(const std::vector<wire::held_grant>& lost) {
   for (auto& l : lost)
     if (auto found = held_.find(l.fence); found != held_.end()) {
       if (found->second.running)
@@ -155,7 +190,7 @@ void agent::drop(const std::vector<wire::held_grant>& lost) {
     }
 }
 
-void agent::claim(std::size_t which) {
+void plain_agent::claim(std::size_t which) {
   auto& l = lanes_[which];
   if (!session_ || l.asking || held_.size() >= window)
     return;
@@ -165,7 +200,7 @@ void agent::claim(std::size_t which) {
   repeat({*session_, {{l.name}, l.seq, credit, 1 << 20, stage_.between(0, 2'000), {{erp, credit}}}}, which);
 }
 
-void agent::repeat(const cloud::ask::claim& c, std::size_t which) {
+void plain_agent::repeat(const cloud::ask::claim& c, std::size_t which) {
   const auto sent = stage_.now().mono;
   ask(c, timeout + c.body.wait, [this, c, which, sent](std::optional<answer> a) {
     if (session_ != c.session)
@@ -188,7 +223,7 @@ void agent::repeat(const cloud::ask::claim& c, std::size_t which) {
   });
 }
 
-void agent::received(const wire::claim_reply& reply) {
+void plain_agent::received(const wire::claim_reply& reply) {
   for (auto& g : reply.grants) {
     auto event = parse_event(padded_body{*g.event}, {});
     SALLYPORT_ASSERT(event.ok());
@@ -196,13 +231,12 @@ void agent::received(const wire::claim_reply& reply) {
     auto [found, fresh] = held_.try_emplace(g.fence, held{g, id, key});
     if (!fresh)
       continue; // Repeated.
-    stage_.say(fmt::format("{} is granted {} ({}) fence {}", name_, to_string(g.message), id, to_string(g.fence)));
-    history_.grants.push_back({name_, g.message, g.fence, stage_.steps(), g.attempt});
+    seen(g, id);
   }
   work();
 }
 
-void agent::work() {
+void plain_agent::work() {
   std::set<std::string> busy; // Keys in execution, or ahead in line.
   for (auto& [fence, h] : held_) {
     const bool blocked = !h.key.empty() && !busy.insert(h.key).second;
@@ -214,36 +248,22 @@ void agent::work() {
   }
 }
 
-void agent::perform(fence_token fence) {
+void plain_agent::perform(fence_token fence) {
   auto& h = held_.at(fence);
   if (!poison.empty() && h.id == poison && !healthy)
     return crash();
   h.running = true;
-  stage_.say(fmt::format("{} begins {} ({})", name_, to_string(h.grant.message), h.id));
-  history_.started.push_back({h.grant.message, fence, h.id, name_, stage_.steps()});
-  later(stage_.one_in(40) ? stage_.between(1'000, 15'000) : stage_.between(1, 100), [this, fence] { finish(fence); });
+  began(h.grant, h.id);
+  later(effort(), [this, fence] { finish(fence); });
 }
 
-void agent::finish(fence_token fence) {
+void plain_agent::finish(fence_token fence) {
   auto found = held_.find(fence);
   if (found == held_.end())
     return;
   auto& h = found->second;
   h.running = false;
-  wire::settlement s;
-  s.message = h.grant.message, s.fence = fence;
-  if (target_.down) {
-    s.outcome = wire::outcome_kind::failed, s.scope = wire::failure_scope::target, s.error = "target down";
-  } else if (!healthy && stage_.one_in(10)) {
-    s.outcome = wire::outcome_kind::failed, s.error = "refused by chance", s.retryable = !stage_.one_in(5);
-  } else if (!healthy && stage_.one_in(30)) {
-    s.outcome = wire::outcome_kind::release, s.started = true;
-  } else {
-    target_.commit({s.message, fence, h.id, name_, stage_.steps()});
-    if (!healthy && stage_.one_in(30)) { // Committed, but the answer was lost on the way.
-      s.outcome = wire::outcome_kind::failed, s.effect = wire::effect_state::unknown, s.error = "connection lost";
-    }
-  }
+  const auto s = attempt(h.grant, h.id);
   if (!h.key.empty() && s.outcome != wire::outcome_kind::done)
     for (auto& [f, other] : held_) // The rest of the key's run goes back with it.
       if (other.key == h.key && f != fence && !other.running && !other.outcome && fence < f) {
@@ -256,7 +276,7 @@ void agent::finish(fence_token fence) {
   work();
 }
 
-void agent::settle() {
+void plain_agent::settle() {
   if (settling_ || !session_)
     return;
   ask::settle s{*session_, {{"id-" + name_}, {}}};

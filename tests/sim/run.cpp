@@ -1,7 +1,7 @@
 #include "tests/sim/run.hpp"
 
-#include "tests/sim/agent.hpp"
 #include "tests/sim/checks.hpp"
+#include "tests/sim/kept_agent.hpp"
 
 #include <fmt/format.h>
 
@@ -114,7 +114,7 @@ struct cast {
     if (healed)
       return;
     auto& victim = *agents_[stage_.below(agents_.size())];
-    switch (stage_.below(11)) {
+    switch (stage_.below(12)) {
       case 0:
         if (hub_->up()) {
           hub_->crash();
@@ -152,6 +152,7 @@ struct cast {
         stage_.say("the target is down");
         stage_.after(stage_.between(100, 20'000), [this] { target_.down = false; });
         break;
+      case 10: victim.crash_a_part(); break;
       case 9: stage_.shift_wall(stage_.between(0, 3'000)); break;
       default: {
         const weather w{stage_.below(2) * (3 + stage_.below(20)), stage_.below(2) * (3 + stage_.below(20)), stage_.below(2) * 20};
@@ -197,8 +198,13 @@ run_result run(std::uint64_t seed, std::uint64_t steps, bool trace) {
   c.hub_ = std::make_unique<hub>(s, c.history_, settings);
   (void)c.hub_->ask(ask::configure{plant, erp, {}});
   const auto agents = 1 + s.below(4);
-  for (std::uint64_t i = 0; i < agents; ++i)
-    c.agents_.push_back(std::make_unique<agent>(s, c.history_, *c.hub_, c.target_, fmt::format("agent-{}", i)));
+  for (std::uint64_t i = 0; i < agents; ++i) {
+    auto name = fmt::format("agent-{}", i);
+    if (s.one_in(3))
+      c.agents_.push_back(std::make_unique<plain_agent>(s, c.history_, *c.hub_, c.target_, std::move(name)));
+    else
+      c.agents_.push_back(std::make_unique<kept_agent>(s, c.history_, *c.hub_, c.target_, std::move(name)));
+  }
   c.producer_ = std::make_unique<producer>(s, c.history_, *c.hub_);
   c.producer_->plan(20 + s.below(60), s.one_in(2));
   const auto poison = s.one_in(4) ? fmt::format("e{}", s.below(20)) : std::string{};

@@ -147,6 +147,20 @@ TEST(session_keeper, a_lost_opening_is_repeated_with_the_same_number) {
   EXPECT_EQ(only<send_open>(k.on(presence{}, at(10'400))).body.life.opening, 1u);
 }
 
+TEST(session_keeper, a_lost_opening_whose_session_has_ended_meanwhile_is_followed_by_the_next_number) {
+  session_keeper k(settings(), 1);
+  k.start(at(0));
+  k.on(presence{}, at(0));
+  k.opened(fails(errc::timed_out), at(10'000));
+  k.tick(k.next_wake());
+  k.on(presence{}, k.next_wake());
+  k.opened(fails(errc::session_expired), at(21'000));
+  k.tick(k.next_wake());
+  auto again = all<send_open>(k.on(presence{}, k.next_wake()));
+  ASSERT_THAT(again, SizeIs(1));
+  EXPECT_EQ(again[0].body.life, (incarnation{3, 2}));
+}
+
 TEST(session_keeper, goes_around_the_hub_addresses_with_growing_pauses_and_never_gives_up) {
   session_keeper k{settings(3), 1};
   k.start(at(0));
