@@ -117,7 +117,9 @@ struct shard_host::body {
 
   result<void> fill(epoch_number at_least) {
     const auto began = steady::now();
-    auto opened = ports.store->open(at_least);
+    // Wall-clock milliseconds: a store restored from a backup is above all that was granted before, unless the clock was wrong too.
+    const auto wall_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(0, now().wall.time_since_epoch().count()));
+    auto opened = ports.store->open(std::max(at_least, epoch_number{wall_ms}));
     if (!opened)
       return opened.err();
     core.reopened(*opened);

@@ -368,7 +368,7 @@ struct openapi : testing::Test {
     ASSERT_EQ(field(second, "message"), stale);
     EXPECT_EQ(field(settle(holder, "h", stale, field(first, "fence")).body, "code"), "stale_fence");
     EXPECT_EQ(field(extension(holder, field(first, "fence")).body, "verdict"), "stale");
-    EXPECT_EQ(field(settle(other, "o", stale, "999-1").body, "code"), "unknown_fence");
+    EXPECT_EQ(field(settle(other, "o", stale, "9999999999999-1").body, "code"), "unknown_fence");
     EXPECT_EQ(field(settle(other, "o", stale, field(second, "fence")).body, "verdict"), "settled");
     EXPECT_EQ(field(settle(other, "o", stale, field(second, "fence"), R"("outcome":"release")").body, "verdict"), "already");
     EXPECT_EQ(ask("producer g", "DELETE", "/v1/messages/" + stale).code(), "already_final");

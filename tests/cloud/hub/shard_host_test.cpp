@@ -320,6 +320,15 @@ TEST(shard_host, stop_does_not_wait_for_ever_for_a_disk) {
   stopper.join();
 }
 
+TEST(shard_host, an_epoch_is_the_time_of_opening_and_never_repeats) {
+  hosted h;
+  const auto first = h.view().epoch.value;
+  EXPECT_EQ(first, static_cast<std::uint64_t>(h.time->now().wall.time_since_epoch().count()));
+  h.disk->fail_next_append({append_status::failed, 0, "no luck"});
+  h.submit(hosted::enqueueing("e"))->get(); // The clock stands still here, and the next life is above all the same.
+  EXPECT_EQ(h.view().epoch.value, first + 1);
+}
+
 TEST(shard_host, a_store_that_cannot_be_read_refuses_to_start) {
   auto disk = std::make_shared<memory_disk>();
   disk->fail_next_open(make_error(errc::store_newer, "format 9"));
