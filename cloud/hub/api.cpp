@@ -2,6 +2,8 @@
 
 #include "protocol/codec.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <charconv>
 #include <random>
@@ -194,10 +196,13 @@ std::optional<error> read_query(std::string_view query, admission& a) {
   return valid ? std::nullopt : std::optional{invalid("the query has a % that is not followed by two hexadecimal digits")};
 }
 
-std::optional<error> judge_content_type(std::string_view content_type, admission& a) {
+std::optional<error> judge_content(const request_head& head, admission& a) {
   const auto kind = a.via->body;
+  const auto content_type = head.content_type;
   if (kind == body_kind::none)
     return std::nullopt;
+  if (!head.content_encoding.empty() && !same(head.content_encoding, "identity"))
+    return make_error(errc::unsupported_media_type, "bodies are read as they are, without a content-encoding");
   const auto type = media_type(content_type).value_or(std::string_view{});
   if (kind == body_kind::events || kind == body_kind::event) {
     a.batch = kind == body_kind::events && same(type, batch_type);
@@ -257,7 +262,7 @@ std::variant<admission, api_response> api::admit(const request_head& head) {
   if (query_at != head.target.npos)
     if (auto fault = read_query(head.target.substr(query_at + 1), a))
       return refuse(*fault);
-  if (auto fault = judge_content_type(head.content_type, a))
+  if (auto fault = judge_content(head, a))
     return refuse(*fault);
   a.body_limit = a.via->body == body_kind::none ? idle_body_bytes : settings_.body_bytes;
   a.prefer_wait = wait_preference(head.prefer, settings_.call_wait_max);
@@ -454,7 +459,10 @@ struct reader {
 ticket api::run(admission a, std::string body, completion done) {
   const auto& via = *a.via;
   auto answered = [this, what = via.what, began = a.began, done = std::move(done)](api_response r) {
-    meter_.answered(static_cast<std::size_t>(what), r.status, std::chrono::steady_clock::now() - began);
+    const auto took = std::chrono::steady_clock::now() - began;
+    meter_.answered(static_cast<std::size_t>(what), r.status, took);
+    spdlog::debug("event=request operation={} status={} ms={:.3f}", routes()[static_cast<std::size_t>(what)].name, r.status,
+                  std::chrono::duration<double, std::milli>(took).count());
     done(std::move(r));
   };
   if (via.what == operation::healthz) {

@@ -40,7 +40,7 @@ struct api_response {
 
 /// What a request says before its body. Views; an empty one was not sent.
 struct request_head {
-  std::string_view method, target, authorization, content_type, prefer;
+  std::string_view method, target, authorization, content_type, prefer, content_encoding;
 };
 
 /// A request whose head is in order.

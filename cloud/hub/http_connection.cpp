@@ -219,8 +219,8 @@ private:
     is_head_ = message.method() == http::verb::head;
     const auto view = [](boost::beast::string_view s) { return std::string_view{s.data(), s.size()}; };
     const auto field = [&](http::field name) { return view(message[name]); };
-    request_head asked{view(message.method_string()), view(message.target()), field(http::field::authorization),
-                       field(http::field::content_type), field(http::field::prefer)};
+    request_head asked{view(message.method_string()),    view(message.target()),     field(http::field::authorization),
+                       field(http::field::content_type), field(http::field::prefer), field(http::field::content_encoding)};
     if (over_limit_)
       return refuse(make_error(errc::too_many_requests, "the hub has as many connections as it may"));
     auto judged = shared_->front.admit(asked);

@@ -34,7 +34,7 @@ struct api_test : testing::Test {
   sent send(std::string_view method, const std::string& target, std::string body = {}, std::string_view type = "application/json",
             std::string_view prefer = {}) {
     sent s;
-    const request_head head{method, target, "Bearer dev", body.empty() ? std::string_view{} : type, prefer};
+    const request_head head{method, target, "Bearer dev", body.empty() ? std::string_view{} : type, prefer, {}};
     s.as = service->front().handle(head, std::move(body), [p = s.promise](api_response r) { p->set_value(std::move(r)); });
     return s;
   }

@@ -143,6 +143,7 @@ TEST(server, ordinary_refusals_leave_the_connection_usable) {
   EXPECT_EQ(c.ask(request("POST", enqueue_path, "{}", event_type)).code(), "missing_attribute");
   EXPECT_EQ(c.ask(request("POST", enqueue_path, "{\"a\":\"\xff\"}", event_type)).code(), "invalid_utf8");
   EXPECT_EQ(c.ask(request("POST", enqueue_path, "<a/>", "text/xml")).code(), "unsupported_media_type");
+  EXPECT_EQ(c.ask(enqueue("zipped", "Content-Encoding: gzip\r\n")).code(), "unsupported_media_type");
   EXPECT_EQ(c.ask(request("GET", "/v1/messages/m1-1")).code(), "unknown_message");
   EXPECT_EQ(c.ask(request("POST", "/v1/sessions/s1-1/heartbeat", "{}")).code(), "unknown_session");
   EXPECT_EQ(c.ask(enqueue("a")).status, 201);
