@@ -90,6 +90,8 @@ public:
   enum class stage : std::uint8_t { sessions, due, expiries, holds, targets, retention };
   static constexpr stage stages[] = {stage::sessions, stage::due, stage::expiries, stage::holds, stage::targets, stage::retention};
   [[nodiscard]] std::vector<any_fact> sweep(stage what, const context& c, std::size_t limit) const;
+  /// Ends a message that waits although its time is up. Nothing for others.
+  [[nodiscard]] std::vector<any_fact> expire(message_id message, const context& c) const;
   /// When the sweep has something to do next; mono_time::max() for nothing.
   [[nodiscard]] mono_time next_sweep(instant now) const;
 
@@ -179,6 +181,7 @@ private:
   [[nodiscard]] result<std::pair<message_id, bool>> place(std::vector<any_fact>& facts, queue_index q, const wire::queue_policy& policy,
                                                           const event_item& item, message_id id, bool call, wall_time call_deadline,
                                                           instant now) const;
+  [[nodiscard]] fact::finished expiry(slot s, wall_time at, fence_token minted) const;
   [[nodiscard]] std::optional<error> too_many(queue_index q, const wire::queue_policy& policy, std::uint64_t added,
                                               const connection_name& name) const;
   void accept(std::vector<any_fact>& facts, slot s, const wire::settlement& how, const context& c, mint& next) const;

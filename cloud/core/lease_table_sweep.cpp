@@ -9,6 +9,19 @@ namespace {
 constexpr milliseconds hold_scan{1000}; // How often held grants are looked at for their hold limit.
 } // namespace
 
+fact::finished lease_table::expiry(slot s, wall_time at, fence_token minted) const {
+  fact::finished f{s, message_state::expired, note_kind::expired, at, minted};
+  f.detail = messages_[s].maybe_started ? "may have run" : "never ran";
+  return f;
+}
+
+std::vector<any_fact> lease_table::expire(message_id message, const context& c) const {
+  const auto s = find(message);
+  if (s == nowhere || messages_[s].state != message_state::waiting)
+    return {};
+  return {expiry(s, c.now.wall, mint{*this}())};
+}
+
 std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size_t limit) const {
   std::vector<any_fact> facts;
   mint next{*this};
@@ -35,9 +48,7 @@ std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size
       for (auto& [when, s] : expiries_) {
         if (when > at || facts.size() >= limit)
           break;
-        fact::finished f{s, message_state::expired, note_kind::expired, at, next()};
-        f.detail = messages_[s].maybe_started ? "may have run" : "never ran";
-        facts.emplace_back(std::move(f));
+        facts.emplace_back(expiry(s, at, next()));
       }
       break;
     case stage::holds:

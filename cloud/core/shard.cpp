@@ -298,7 +298,8 @@ struct shard::body {
         answer_call({from}, message);
       }
   }
-  void time_out(instant now) {
+  void time_out(const context& c) {
+    const auto now = c.now;
     while (!timeouts.empty() && timeouts.begin()->first <= now.mono) {
       const auto from = timeouts.begin()->second;
       if (parked_by_ticket.count(from) != 0) {
@@ -311,10 +312,14 @@ struct shard::body {
       const auto message = call->second.message;
       const bool waits_on = call->second.until < call->second.deadline;
       drop_call(call);
-      // Its own deadline has passed and it has not ended: an agent has it. (The sweep, before this, ends what no agent has.)
-      if (waits_on)
+      if (waits_on) {
         answer_to({from}, call_pending{message});
-      else
+        continue;
+      }
+      // Its own deadline has passed. What no agent has is ended now, also when the wall clock is a little behind and the sweep has left
+      // it; else an agent has it, and nobody knows what it has done.
+      table.apply(table.expire(message, c));
+      if (!answer_call({from}, message))
         answer_to({from}, error{errc::call_outcome_unknown, "message " + to_string(message)
                                                               + " may have been carried out; ask for it again", {}, {}});
     }
@@ -415,7 +420,7 @@ void shard::tick(instant now) {
   }
   b.table.prune(now);
   b.settle_down(now);
-  b.time_out(now);
+  b.time_out(c);
 }
 
 mono_time shard::next_wake() const {

@@ -41,6 +41,18 @@ TEST_F(calls, a_call_nobody_took_in_time_was_never_started_and_never_will_be) {
   EXPECT_EQ(refused(call("1")), errc::call_not_started) << "the same answer again";
 }
 
+TEST_F(calls, a_call_nobody_took_was_never_started_also_when_the_wall_clock_is_behind) {
+  auto a = open({});
+  auto asked = submit(call("1"));
+  now.wall -= milliseconds{5'000};
+  for (int i = 0; i < 5; ++i) {
+    pass(milliseconds{2000});
+    beat(a);
+  }
+  EXPECT_EQ(get<error>(asked).code, errc::call_not_started);
+  EXPECT_TRUE(claim(a).empty());
+}
+
 TEST_F(calls, a_call_still_running_at_its_deadline_is_unknown_and_its_result_can_be_asked_for_later) {
   auto a = open({});
   auto asked = submit(call("1"));
