@@ -108,26 +108,9 @@ public:
 
 private:
   MDB_cursor* cursor_ = nullptr;
-  std::string last_; // No key is empty, so an empty tree has every key beyond it.
+  // Not below the last key of the tree. No key is empty, so an empty tree has every key beyond it.
+  std::string last_;
 };
-
-// The changes of one tree by key, the last of each key only.
-std::vector<const change*> in_key_order(const batch& changes, tree where) {
-  std::vector<const change*> ordered;
-  ordered.reserve(changes.size());
-  for (const auto& c : changes)
-    if (c.where == where)
-      ordered.push_back(&c);
-  const auto by_key = [](const change* a, const change* b) { return a->key < b->key; };
-  if (!std::is_sorted(ordered.begin(), ordered.end(), by_key))
-    std::stable_sort(ordered.begin(), ordered.end(), by_key);
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < ordered.size(); ++i)
-    if (i + 1 == ordered.size() || ordered[i]->key != ordered[i + 1]->key)
-      ordered[kept++] = ordered[i];
-  ordered.resize(kept);
-  return ordered;
-}
 
 std::uint64_t pieces_of(std::uint64_t value_bytes) {
   return (value_bytes + piece_bytes - 1) / piece_bytes;
@@ -150,29 +133,6 @@ bool read_form(std::string_view body, std::optional<std::uint64_t>* in_pieces) {
     return false;
   *in_pieces = read_little<std::uint64_t>(body.data() + 1);
   return true;
-}
-
-int apply_meta(MDB_txn* txn, const trees& in, const std::vector<const change*>& changes, byte_count* bytes) {
-  if (changes.empty())
-    return 0;
-  tree_writer meta;
-  int rc = meta.begin(txn, in.meta);
-  for (const auto* c : changes) {
-    std::optional<std::string_view> old;
-    if (rc == 0)
-      rc = meta.find(c->key, &old);
-    if (rc != 0)
-      return rc;
-    if (old)
-      bytes->removed += c->key.size() + old->size() - std::min(old->size(), crc_bytes);
-    if (c->what == change::kind::put) {
-      bytes->added += c->key.size() + c->bytes().size();
-      rc = meta.put(c->key, {}, c->bytes());
-    } else if (old) {
-      rc = meta.erase_found();
-    }
-  }
-  return rc;
 }
 
 // Asks for nothing but what is there: a damaged payload must not keep its message from ending.
@@ -200,33 +160,34 @@ int put_content(tree_writer& content, tree_writer& chunks, std::string_view key,
   return rc;
 }
 
-int apply_content(MDB_txn* txn, const trees& in, const std::vector<const change*>& changes, byte_count* bytes) {
-  if (changes.empty())
-    return 0;
-  tree_writer content, chunks;
-  int rc = content.begin(txn, in.content);
-  if (rc == 0)
-    rc = chunks.begin(txn, in.chunks);
-  for (const auto* c : changes) {
-    std::optional<std::string_view> old;
-    if (rc == 0)
-      rc = content.find(c->key, &old);
-    if (rc == 0 && old) {
-      const bool whole = old->size() > crc_bytes && (*old)[crc_bytes] == static_cast<char>(value_form::whole);
-      bytes->removed += c->key.size() + (whole ? old->size() - crc_bytes - 1 : 0);
-      if (!whole)
-        rc = erase_pieces(chunks, c->key, bytes);
-      if (rc == 0 && c->what == change::kind::del)
-        rc = content.erase_found();
-    }
-    if (rc != 0)
-      return rc;
-    if (c->what == change::kind::put) {
-      bytes->added += c->key.size() + c->bytes().size();
-      rc = put_content(content, chunks, c->key, c->bytes());
-    }
+int apply_meta(tree_writer& meta, const change& c, byte_count* bytes) {
+  std::optional<std::string_view> old;
+  if (const int rc = meta.find(c.key, &old))
+    return rc;
+  if (old)
+    bytes->removed += c.key.size() + old->size() - std::min(old->size(), crc_bytes);
+  if (c.what == change::kind::put) {
+    bytes->added += c.key.size() + c.bytes().size();
+    return meta.put(c.key, {}, c.bytes());
   }
-  return rc;
+  return old ? meta.erase_found() : 0;
+}
+
+int apply_content(tree_writer& content, tree_writer& chunks, const change& c, byte_count* bytes) {
+  std::optional<std::string_view> old;
+  int rc = content.find(c.key, &old);
+  if (rc == 0 && old) {
+    const bool whole = old->size() > crc_bytes && (*old)[crc_bytes] == static_cast<char>(value_form::whole);
+    bytes->removed += c.key.size() + (whole ? old->size() - crc_bytes - 1 : 0);
+    if (!whole)
+      rc = erase_pieces(chunks, c.key, bytes);
+    if (rc == 0 && c.what == change::kind::del)
+      rc = content.erase_found();
+  }
+  if (rc != 0 || c.what == change::kind::del)
+    return rc;
+  bytes->added += c.key.size() + c.bytes().size();
+  return put_content(content, chunks, c.key, c.bytes());
 }
 
 } // namespace
@@ -262,13 +223,20 @@ int write_header(MDB_txn* txn, const trees& in, const header& h) {
 }
 
 int apply(MDB_txn* txn, const trees& in, const batch& changes, byte_count* bytes) {
+  tree_writer meta, content, chunks;
+  int rc = meta.begin(txn, in.meta);
+  if (rc == 0)
+    rc = content.begin(txn, in.content);
+  if (rc == 0)
+    rc = chunks.begin(txn, in.chunks);
+  // In the given order, so later changes win. Sorting them first was measured and saved nothing.
   for (const auto& c : changes) {
     SALLYPORT_ASSERT(!c.key.empty());
     SALLYPORT_ASSERT(c.key.size() <= key_bytes_max);
+    if (rc == 0)
+      rc = c.where == tree::meta ? apply_meta(meta, c, bytes) : apply_content(content, chunks, c, bytes);
   }
-  if (const int rc = apply_meta(txn, in, in_key_order(changes, tree::meta), bytes))
-    return rc;
-  return apply_content(txn, in, in_key_order(changes, tree::content), bytes);
+  return rc;
 }
 
 std::optional<std::string_view> meta_value(std::string_view key, std::string_view stored) {
