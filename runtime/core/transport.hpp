@@ -55,6 +55,8 @@ class time_source {
 public:
   virtual ~time_source() = default;
   virtual instant now() = 0;
+  /// How long an alarm clock that runs in real time may sleep before it looks at this one again: short where time is stepped.
+  [[nodiscard]] virtual milliseconds longest_nap() const { return milliseconds::max(); }
 };
 
 } // namespace sallyport::runtime
