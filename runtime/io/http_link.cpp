@@ -125,9 +125,10 @@ private:
   void open() {
     give_up_at_ = clock::now() + connect_limit;
     const auto& hop = first_hop();
-    if (hop.is_address) {
-      endpoints_ = {tcp::endpoint(net::ip::make_address(hop.host), hop.port)};
-      connect_next();
+    for (const auto& address : to_->addresses)
+      endpoints_.emplace_back(net::ip::make_address(address), hop.port);
+    if (!endpoints_.empty()) {
+      try_addresses();
       return;
     }
     stage_ = stage::resolving;
@@ -150,6 +151,10 @@ private:
                                 + (ec ? " (" + words(ec) + ")" : ""));
       return;
     }
+    try_addresses();
+  }
+
+  void try_addresses() {
     const auto last = std::find_if(endpoints_.begin(), endpoints_.end(),
                                    [this](const tcp::endpoint& e) { return e.address().to_string() == to_->last_address; });
     if (last != endpoints_.end())
@@ -301,7 +306,8 @@ private:
       return;
     }
     stage_ = stage::shaking_hands;
-    tls_.emplace(socket_, to_->tls->make_ssl(seen_));
+    trust_ = to_->tls = tls_context::renewed(to_->tls);
+    tls_.emplace(socket_, trust_->make_ssl(seen_));
     tls_->async_handshake(net::ssl::stream_base::client, [self = shared_from_this()](const error_code& ec) {
       if (self->stage_ == stage::shaking_hands)
         self->on_handshake(ec);
@@ -314,7 +320,7 @@ private:
     if (!ec)
       start();
     else if (by_tls)
-      fail(errc::tls_refused, to_->tls->explain(to_->hub.authority(), seen_, words(ec)));
+      fail(errc::tls_refused, trust_->explain(to_->hub.authority(), seen_, words(ec)));
     else
       fail(errc::unreachable, "the connection to " + to_->hub.authority() + " broke in the TLS handshake: " + words(ec));
   }
@@ -460,6 +466,8 @@ private:
   std::shared_ptr<destination> to_;
   tcp_resolver resolver_;
   tcp_socket socket_;
+  std::shared_ptr<tls_context> trust_; // What tls_ was made by.
+  certificate_seen seen_;
   std::optional<net::ssl::stream<tcp_socket&>> tls_;
   timer timer_; // Armed while connecting; requests are timed by the slot.
   stage stage_ = stage::closed;
@@ -470,7 +478,6 @@ private:
   std::string address_; // The one being tried, or connected to.
   std::string tried_;   // Those that failed, and why.
   std::string tunnel_request_;
-  certificate_seen seen_;
 
   handler on_reply_; // Set while an exchange is under way.
   std::string out_;

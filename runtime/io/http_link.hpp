@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace boost::asio {
 class io_context;
@@ -25,11 +26,12 @@ namespace sallyport::io {
 struct destination {
   url hub;
   std::optional<url> proxy;         // Set when the hub is reached through it.
+  std::vector<std::string> addresses; // Of the first hop, when they are known; empty: its name is looked up for every connection.
   std::string proxy_user;           // For messages.
   std::string proxy_authorization;  // "Basic ...", or empty.
   std::string head_fields;          // Host, User-Agent, Authorization: the same in every request. Secret.
   std::size_t body_limit = 0;       // Of a reply.
-  std::unique_ptr<tls_context> tls; // Null for plain http.
+  std::shared_ptr<tls_context> tls; // Null for plain http.
   std::string last_address;         // The one that answered last, tried first next time.
 };
 

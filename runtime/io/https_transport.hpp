@@ -23,8 +23,8 @@ struct transport_settings {
   std::size_t body_limit = 32u << 20;    // Of a reply.
 };
 
-/// Checks everything that can be checked without a network. The CA file is read again for every transport made, so that a replaced one
-/// counts from the next connection to a hub address on. Errors: invalid_config.
+/// Checks everything that can be checked without a network. A CA file that is replaced later counts from the next connection on. Errors:
+/// invalid_config.
 result<runtime::transport_factory> make_https_transport_factory(const transport_settings& settings);
 
 /// The same from an agent's settings, its hub addresses checked as well.

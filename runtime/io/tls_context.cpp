@@ -5,8 +5,9 @@
 #include <openssl/x509v3.h>
 
 #include <arpa/inet.h>
+#include <sys/stat.h>
 
-#include <cstring>
+#include <ctime>
 
 namespace sallyport::io {
 namespace {
@@ -24,6 +25,14 @@ std::string openssl_reason() {
   ERR_clear_error();
   const char* text = ERR_reason_error_string(code);
   return text ? text : "unknown reason";
+}
+
+std::string stamp_of(const std::string& path) {
+  struct stat s {};
+  if (path.empty() || ::stat(path.c_str(), &s) != 0)
+    return {};
+  return std::to_string(s.st_ino) + "/" + std::to_string(s.st_size) + "/" + std::to_string(s.st_mtim.tv_sec) + "."
+         + std::to_string(s.st_mtim.tv_nsec);
 }
 
 std::string text_of(const X509_NAME* name) {
@@ -86,9 +95,12 @@ int on_verify(int ok, X509_STORE_CTX* store) {
 
 } // namespace
 
-result<std::unique_ptr<tls_context>> tls_context::make(const config::tls_settings& settings, const std::string& host) {
+result<std::shared_ptr<tls_context>> tls_context::make(const config::tls_settings& settings, const std::string& host) {
   ERR_clear_error();
-  std::unique_ptr<tls_context> self(new tls_context);
+  std::shared_ptr<tls_context> self(new tls_context);
+  self->settings_ = settings;
+  self->host_ = host;
+  self->ca_stamp_ = stamp_of(settings.ca_file); // Before it is read: a change meanwhile is then seen as one.
   self->context_ = SSL_CTX_new(TLS_client_method());
   SALLYPORT_ASSERT(self->context_ != nullptr);
   auto* context = self->context_;
@@ -121,6 +133,13 @@ result<std::unique_ptr<tls_context>> tls_context::make(const config::tls_setting
   if (set != 1)
     return make_error(errc::invalid_config, "tls.server_name \"" + self->expected_ + "\" is not a host name or address");
   return self;
+}
+
+std::shared_ptr<tls_context> tls_context::renewed(const std::shared_ptr<tls_context>& old) {
+  if (stamp_of(old->settings_.ca_file) == old->ca_stamp_)
+    return old;
+  auto fresh = make(old->settings_, old->host_);
+  return fresh ? *fresh : old;
 }
 
 tls_context::~tls_context() {

@@ -101,6 +101,27 @@ TEST_F(tls, refuses_an_unknown_authority_and_says_where_to_name_it) {
   EXPECT_TRUE(ask(*connect(server.url(), trusting(stranger.ca_file())), post("/")).ok());
 }
 
+TEST_F(tls, believes_a_ca_file_that_was_replaced_from_the_next_connection_on) {
+  temp_dir elsewhere;
+  certificate_authority successor(elsewhere.path(), "Sallyport Test CA 2");
+  tls_server old_hub({.certificate = authority_.issue()}, answer_all);
+  tls_server new_hub({.certificate = successor.issue()}, answer_all);
+  const auto trusted = folder_.write("trusted.pem", testing::content_of(authority_.ca_file()));
+  auto to_old = connect(old_hub.url(), trusting(trusted));
+  auto to_new = connect(new_hub.url(), trusting(trusted));
+  EXPECT_TRUE(ask(*to_old, post("/")).ok());
+  EXPECT_ERROR(ask(*to_new, post("/")), errc::tls_refused);
+
+  folder_.write("next.pem", testing::content_of(successor.ca_file()));
+  std::filesystem::rename(folder_ / "next.pem", trusted);
+  EXPECT_TRUE(ask(*to_new, post("/")).ok());
+  EXPECT_TRUE(ask(*to_old, post("/")).ok()) << "the connection that was open";
+  EXPECT_ERROR(ask(*to_old, post("/", "{}", 1)), errc::tls_refused);
+
+  std::filesystem::remove(trusted); // A file that is away for a moment changes nothing.
+  EXPECT_TRUE(ask(*to_new, post("/", "{}", 1)).ok());
+}
+
 TEST_F(tls, refuses_certificates_out_of_their_time) {
   using std::chrono::hours;
   for (const auto& [begins, ends, reason] : {std::tuple{hours(-3), hours(-1), "has expired"}, {hours(1), hours(3), "not yet valid"}}) {
