@@ -46,7 +46,9 @@ std::string words(const error_code& ec) {
   return ec == net::error::eof || ec == net::ssl::error::stream_truncated ? "the peer closed it" : ec.message();
 }
 
-bool needs_body_length(const std::string& method) { return method == "POST" || method == "PUT" || method == "PATCH"; }
+bool needs_body_length(const std::string& method) {
+  return method == "POST" || method == "PUT" || method == "PATCH";
+}
 
 std::optional<unsigned> seconds_of(boost::beast::string_view text) {
   unsigned n = 0;
@@ -59,7 +61,11 @@ std::optional<unsigned> seconds_of(boost::beast::string_view text) {
 class tcp_link final : public http_link, public std::enable_shared_from_this<tcp_link> {
 public:
   tcp_link(net::io_context& io, std::shared_ptr<destination> to)
-    : io_(io), to_(std::move(to)), resolver_(io), socket_(io), timer_(io) {}
+    : io_(io),
+      to_(std::move(to)),
+      resolver_(io),
+      socket_(io),
+      timer_(io) {}
 
   ~tcp_link() override {
     // Else OpenSSL takes the closing without a farewell for an attack and forgets the session that the next link would resume.
@@ -92,18 +98,12 @@ public:
 
   [[nodiscard]] std::string doing() const override {
     switch (stage_) {
-      case stage::resolving:
-        return "looking up " + first_hop().host;
-      case stage::connecting:
-        return "connecting to " + address_;
-      case stage::tunnelling:
-        return "waiting for the proxy " + first_hop().authority() + " to reach " + to_->hub.authority();
-      case stage::shaking_hands:
-        return "in the TLS handshake with " + to_->hub.authority();
-      case stage::busy:
-        return (written_ ? "waiting for the answer of " : "sending to ") + to_->hub.authority();
-      default:
-        return "idle";
+      case stage::resolving: return "looking up " + first_hop().host;
+      case stage::connecting: return "connecting to " + address_;
+      case stage::tunnelling: return "waiting for the proxy " + first_hop().authority() + " to reach " + to_->hub.authority();
+      case stage::shaking_hands: return "in the TLS handshake with " + to_->hub.authority();
+      case stage::busy: return (written_ ? "waiting for the answer of " : "sending to ") + to_->hub.authority();
+      default: return "idle";
     }
   }
 
@@ -116,9 +116,7 @@ private:
   enum class stage : std::uint8_t { closed, resolving, connecting, tunnelling, shaking_hands, busy, idle, dead };
 
   [[nodiscard]] const url& first_hop() const { return to_->proxy ? *to_->proxy : to_->hub; }
-  [[nodiscard]] std::string hop_name() const {
-    return (to_->proxy ? "the proxy " : "the hub ") + first_hop().authority();
-  }
+  [[nodiscard]] std::string hop_name() const { return (to_->proxy ? "the proxy " : "the hub ") + first_hop().authority(); }
 
   // ---- connecting ----------------------------------------------------------------------------------------------------------------
 
@@ -255,7 +253,8 @@ private:
 
   void on_tunnel_read(const error_code& ec, std::size_t n) {
     if (ec) {
-      fail(errc::proxy_refused, hop_name() + " ended the connection instead of answering CONNECT " + to_->hub.authority() + ": " + words(ec));
+      fail(errc::proxy_refused,
+           hop_name() + " ended the connection instead of answering CONNECT " + to_->hub.authority() + ": " + words(ec));
       return;
     }
     in_.commit(n);
@@ -286,7 +285,8 @@ private:
       if (to_->proxy_authorization.empty())
         detail += ": set proxy.user and proxy.password";
       else
-        detail += ": it does not accept the user \"" + to_->proxy_user + "\" with the password given; check proxy.user and proxy.password";
+        detail += ": it does not accept the user \"" + to_->proxy_user
+                  + "\" with the password given; check proxy.user and proxy.password";
       if (!offered.empty())
         detail += "; it offers " + offered + ", and Basic is what can be done";
       fail(errc::proxy_refused, detail);

@@ -25,14 +25,14 @@ namespace sallyport::io {
 /// Where the links of one transport go. Made by the transport; afterwards touched on the io thread only.
 struct destination {
   url hub;
-  std::optional<url> proxy;         // Set when the hub is reached through it.
+  std::optional<url> proxy;           // Set when the hub is reached through it.
   std::vector<std::string> addresses; // Of the first hop, when they are known; empty: its name is looked up for every connection.
-  std::string proxy_user;           // For messages.
-  std::string proxy_authorization;  // "Basic ...", or empty.
-  std::string head_fields;          // Host, User-Agent, Authorization: the same in every request. Secret.
-  std::size_t body_limit = 0;       // Of a reply.
-  std::shared_ptr<tls_context> tls; // Null for plain http.
-  std::string last_address;         // The one that answered last, tried first next time.
+  std::string proxy_user;             // For messages.
+  std::string proxy_authorization;    // "Basic ...", or empty.
+  std::string head_fields;            // Host, User-Agent, Authorization: the same in every request. Secret.
+  std::size_t body_limit = 0;         // Of a reply.
+  std::shared_ptr<tls_context> tls;   // Null for plain http.
+  std::string last_address;           // The one that answered last, tried first next time.
 };
 
 class http_link {

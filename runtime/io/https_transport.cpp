@@ -63,7 +63,9 @@ private:
 /// A request on its way through a slot.
 struct errand {
   errand(net::io_context& io, http_request r, transport::handler h)
-    : request(std::move(r)), on_reply(std::move(h)), deadline(io, clock::now() + request.timeout) {}
+    : request(std::move(r)),
+      on_reply(std::move(h)),
+      deadline(io, clock::now() + request.timeout) {}
 
   void finish(result<http_reply> reply) {
     ended = true;
@@ -154,7 +156,8 @@ public:
     std::unique_lock lock(mutex_);
     if (closed_) {
       lock.unlock();
-      answer_later(std::move(e->on_reply), make_error(errc::stopped, "the transport to " + to_->hub.authority() + " has been closed"));
+      answer_later(std::move(e->on_reply),
+                   make_error(errc::stopped, "the transport to " + to_->hub.authority() + " has been closed"));
       return;
     }
     inbox_.push_back(std::move(e));
@@ -219,7 +222,8 @@ private:
 class https_transport final : public transport {
 public:
   https_transport(std::shared_ptr<io_engine> engine, std::shared_ptr<destination> to)
-    : engine_(std::move(engine)), core_(std::make_shared<transport_core>(engine_->context(), std::move(to))) {}
+    : engine_(std::move(engine)),
+      core_(std::make_shared<transport_core>(engine_->context(), std::move(to))) {}
 
   ~https_transport() override { close(); }
 
@@ -248,8 +252,8 @@ private:
 
 std::string base64(const std::string& text) {
   std::string out(4 * ((text.size() + 2) / 3) + 1, '\0'); // One more for the final NUL that it writes.
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(text.data()),
-                                   static_cast<int>(text.size()));
+  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                   reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
   out.resize(static_cast<std::size_t>(size));
   return out;
 }
@@ -275,8 +279,10 @@ result<blueprint> check(const transport_settings& settings) {
   if (!proxy)
     return std::move(proxy).err();
   out.proxy = *proxy;
-  if (settings.proxy.user.find(':') != std::string::npos || has_control(settings.proxy.user) || has_control(settings.proxy.password))
-    return make_error(errc::invalid_config, "proxy.user may hold no colon, and neither it nor proxy.password a control character");
+  if (settings.proxy.user.find(':') != std::string::npos || has_control(settings.proxy.user)
+      || has_control(settings.proxy.password))
+    return make_error(errc::invalid_config,
+                      "proxy.user may hold no colon, and neither it nor proxy.password a control character");
   if (settings.proxy.user.empty() && !settings.proxy.password.empty())
     return make_error(errc::invalid_config, "proxy.password is set, but proxy.user is not");
   auto list = no_proxy_list::parse(settings.proxy.no_proxy);

@@ -17,10 +17,10 @@
 namespace sallyport::io {
 
 struct transport_settings {
-  std::string token;                     // Sent as a bearer token with every request; empty: none. Never in a message or log.
+  std::string token; // Sent as a bearer token with every request; empty: none. Never in a message or log.
   config::tls_settings tls;
   config::proxy_settings proxy;
-  std::size_t body_limit = 32u << 20;    // Of a reply.
+  std::size_t body_limit = 32u << 20; // Of a reply.
 };
 
 /// Checks everything that can be checked without a network. A CA file that is replaced later counts from the next connection on. Errors:

@@ -118,14 +118,14 @@ result<std::shared_ptr<tls_context>> tls_context::make(const config::tls_setting
   } else {
     self->trust_ = settings.ca_file;
     if (SSL_CTX_load_verify_file(context, settings.ca_file.c_str()) != 1)
-      return make_error(errc::invalid_config,
-                        "tls.ca_file " + settings.ca_file + " holds no certificates in PEM form that can be read: " + openssl_reason());
+      return make_error(errc::invalid_config, "tls.ca_file " + settings.ca_file
+                                                + " holds no certificates in PEM form that can be read: " + openssl_reason());
   }
 
   self->expected_ = settings.server_name.empty() ? host : settings.server_name;
   in6_addr scratch{};
-  self->expects_address_ = inet_pton(AF_INET, self->expected_.c_str(), &scratch) == 1
-                           || inet_pton(AF_INET6, self->expected_.c_str(), &scratch) == 1;
+  self->expects_address_ =
+    inet_pton(AF_INET, self->expected_.c_str(), &scratch) == 1 || inet_pton(AF_INET6, self->expected_.c_str(), &scratch) == 1;
   auto* check = SSL_CTX_get0_param(context);
   X509_VERIFY_PARAM_set_hostflags(check, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   const int set = self->expects_address_ ? X509_VERIFY_PARAM_set1_ip_asc(check, self->expected_.c_str())
@@ -191,13 +191,9 @@ std::string tls_context::explain(const std::string& peer, const certificate_seen
          + (seen.names.empty() ? "(none)" : seen.names) + "\", issuer \"" + seen.issuer + "\", valid " + seen.valid;
   switch (seen.reason) {
     case X509_V_ERR_HOSTNAME_MISMATCH:
-    case X509_V_ERR_IP_ADDRESS_MISMATCH:
-      out += "; use one of its names in the hub's address, or set tls.server_name";
-      break;
+    case X509_V_ERR_IP_ADDRESS_MISMATCH: out += "; use one of its names in the hub's address, or set tls.server_name"; break;
     case X509_V_ERR_CERT_HAS_EXPIRED:
-    case X509_V_ERR_CERT_NOT_YET_VALID:
-      out += "; renew the certificate, or set this machine's clock right";
-      break;
+    case X509_V_ERR_CERT_NOT_YET_VALID: out += "; renew the certificate, or set this machine's clock right"; break;
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
@@ -206,8 +202,7 @@ std::string tls_context::explain(const std::string& peer, const certificate_seen
       out += "; the issuer is not in " + trust_
              + ": if the hub has a private CA, or a proxy inspects TLS, put that CA's certificate into tls.ca_file";
       break;
-    default:
-      break;
+    default: break;
   }
   return out;
 }

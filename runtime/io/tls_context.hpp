@@ -17,12 +17,12 @@ namespace sallyport::io {
 
 /// What a handshake saw of the peer's certificate when verification failed. Filled by OpenSSL's callback.
 struct certificate_seen {
-  int reason = 0;       // X509_V_ERR_...; 0: no certificate was refused.
-  int depth = 0;        // 0: the peer's own certificate, else one of its chain.
-  std::string subject;  // Of the peer's own certificate.
+  int reason = 0;      // X509_V_ERR_...; 0: no certificate was refused.
+  int depth = 0;       // 0: the peer's own certificate, else one of its chain.
+  std::string subject; // Of the peer's own certificate.
   std::string issuer;
-  std::string names;    // Its subject alternative names, "a.example, 10.0.0.1".
-  std::string valid;    // "2025-01-01 to 2026-01-01"
+  std::string names; // Its subject alternative names, "a.example, 10.0.0.1".
+  std::string valid; // "2025-01-01 to 2026-01-01"
 };
 
 class tls_context {
@@ -50,10 +50,10 @@ private:
   ssl_ctx_st* context_ = nullptr;
   config::tls_settings settings_;
   std::string host_;
-  std::string ca_stamp_;           // Tells one state of the CA file from another; empty without a file.
-  std::string expected_;           // Name or address that the certificate must carry.
+  std::string ca_stamp_; // Tells one state of the CA file from another; empty without a file.
+  std::string expected_; // Name or address that the certificate must carry.
   bool expects_address_ = false;
-  std::string trust_;              // "the system's certificate store" or the CA file, for messages.
+  std::string trust_;                     // "the system's certificate store" or the CA file, for messages.
   std::vector<ssl_session_st*> sessions_; // Newest last. A few, because TLS 1.3 tickets are for one use each.
 };
 

@@ -12,7 +12,9 @@ namespace {
 
 using address_bytes = std::array<std::uint8_t, 16>;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 /// Lower case and without the dot that ends a fully qualified name.
 std::string canonical_host(std::string_view host) {
@@ -76,7 +78,8 @@ constexpr flavour for_proxy{"http://proxy.example:3128", "give them as proxy.use
 
 error bad(std::string_view text, std::string_view why) {
   // Something before an '@' may be a password.
-  const std::string shown = text.find('@') == std::string_view::npos ? "\"" + std::string(text) + "\"" : "an address with a user name";
+  const std::string shown =
+    text.find('@') == std::string_view::npos ? "\"" + std::string(text) + "\"" : "an address with a user name";
   return make_error(errc::invalid_config, shown + " is not usable: " + std::string(why));
 }
 
@@ -171,7 +174,8 @@ result<url> parse_hub_url(std::string_view text) {
 result<url> parse_proxy_url(std::string_view text) {
   auto out = parse_url(text, for_proxy);
   if (out && out->scheme != "http")
-    return bad(text, "a proxy is spoken to in plain http (what goes through it is encrypted end to end); write it like http://host:3128");
+    return bad(
+      text, "a proxy is spoken to in plain http (what goes through it is encrypted end to end); write it like http://host:3128");
   if (out && !out->path.empty())
     return bad(text, "a proxy's address has no path");
   return out;

@@ -13,11 +13,11 @@ namespace sallyport::io {
 
 /// scheme://host[:port][/path]. User names, queries and fragments are refused: secrets have settings of their own.
 struct url {
-  std::string scheme;         // "http" or "https"
-  std::string host;           // Lower case, without the brackets of an IPv6 address and without a final dot.
-  std::uint16_t port = 0;     // The scheme's own when the text has none.
-  std::string path;           // Put before every request target; empty or "/prefix", never with a final slash.
-  bool is_address = false;    // The host is an IPv4 or IPv6 address.
+  std::string scheme;      // "http" or "https"
+  std::string host;        // Lower case, without the brackets of an IPv6 address and without a final dot.
+  std::uint16_t port = 0;  // The scheme's own when the text has none.
+  std::string path;        // Put before every request target; empty or "/prefix", never with a final slash.
+  bool is_address = false; // The host is an IPv4 or IPv6 address.
 
   /// "host:port", the host in brackets if it is an IPv6 address.
   [[nodiscard]] std::string authority() const;

@@ -62,7 +62,9 @@ std::string write_pem(const std::filesystem::path& path, Write write) {
 } // namespace
 
 certificate_authority::certificate_authority(const std::filesystem::path& folder, const std::string& common_name)
-  : folder_(folder), key_(make_key()), cert_(make_cert(common_name, std::chrono::hours(-48), std::chrono::hours(48), key_.get())) {
+  : folder_(folder),
+    key_(make_key()),
+    cert_(make_cert(common_name, std::chrono::hours(-48), std::chrono::hours(48), key_.get())) {
   X509_set_issuer_name(cert_.get(), X509_get_subject_name(cert_.get()));
   extend(cert_.get(), cert_.get(), NID_basic_constraints, "critical,CA:TRUE");
   extend(cert_.get(), cert_.get(), NID_key_usage, "critical,keyCertSign,cRLSign");

@@ -18,9 +18,9 @@ struct certificate_files {
 
 struct certificate_wish {
   std::string common_name = "localhost";
-  std::vector<std::string> names = {"localhost"};          // DNS names it is for.
+  std::vector<std::string> names = {"localhost"}; // DNS names it is for.
   std::vector<std::string> addresses = {"127.0.0.1", "::1"};
-  std::chrono::seconds begins = std::chrono::hours(-1);    // From now.
+  std::chrono::seconds begins = std::chrono::hours(-1); // From now.
   std::chrono::seconds ends = std::chrono::hours(24);
 };
 

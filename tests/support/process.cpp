@@ -4,8 +4,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/syscall.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,7 +94,9 @@ process::process(process_options options) : options_(std::move(options)) {
   }
 }
 
-process::process(process&& other) noexcept { *this = std::move(other); }
+process::process(process&& other) noexcept {
+  *this = std::move(other);
+}
 
 process& process::operator=(process&& other) noexcept {
   if (this != &other) {
@@ -107,7 +109,9 @@ process& process::operator=(process&& other) noexcept {
   return *this;
 }
 
-process::~process() { end(); }
+process::~process() {
+  end();
+}
 
 void process::end() noexcept {
   if (pid_ > 0 && !ending_) {
@@ -122,7 +126,9 @@ void process::end() noexcept {
   pid_ = pidfd_ = -1;
 }
 
-bool process::running() { return pid_ > 0 && !wait(milliseconds(0)); }
+bool process::running() {
+  return pid_ > 0 && !wait(milliseconds(0));
+}
 
 void process::signal(int number) {
   if (pid_ > 0 && !ending_)
@@ -170,8 +176,12 @@ std::optional<std::string> process::wait_for_line(const std::string& text, milli
   }
 }
 
-std::string process::out() const { return content_of(options_.stdout_file); }
+std::string process::out() const {
+  return content_of(options_.stdout_file);
+}
 
-std::string process::err() const { return options_.stderr_file.empty() ? out() : content_of(options_.stderr_file); }
+std::string process::err() const {
+  return options_.stderr_file.empty() ? out() : content_of(options_.stderr_file);
+}
 
 } // namespace sallyport::testing

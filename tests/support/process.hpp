@@ -11,18 +11,18 @@
 namespace sallyport::testing {
 
 struct process_options {
-  std::vector<std::string> argv;     // argv[0] is looked for in PATH unless it has a slash.
-  std::vector<std::string> env;      // "KEY=value", added to or replacing this process's own.
-  std::string stdout_file;           // Written anew; empty: /dev/null.
-  std::string stderr_file;           // Empty: where stdout goes.
-  std::string stdin_file;            // Empty: /dev/null.
-  std::string folder;                // Working directory; empty: this process's own.
+  std::vector<std::string> argv; // argv[0] is looked for in PATH unless it has a slash.
+  std::vector<std::string> env;  // "KEY=value", added to or replacing this process's own.
+  std::string stdout_file;       // Written anew; empty: /dev/null.
+  std::string stderr_file;       // Empty: where stdout goes.
+  std::string stdin_file;        // Empty: /dev/null.
+  std::string folder;            // Working directory; empty: this process's own.
 };
 
 /// How a process ended.
 struct ending {
-  int code = -1;   // Exit code, if it exited.
-  int signal = 0;  // Signal that killed it, or 0.
+  int code = -1;  // Exit code, if it exited.
+  int signal = 0; // Signal that killed it, or 0.
   friend bool operator==(const ending&, const ending&) = default;
 };
 

@@ -19,14 +19,13 @@ std::string configuration(const temp_dir& folder, std::uint16_t port, const squi
   std::string out = "http_port 127.0.0.1:" + std::to_string(port) + "\n";
   if (geteuid() == 0)
     out += "cache_effective_user proxy\n"; // Squid refuses to work as root.
-  out += "pid_filename " + (folder / "squid.pid") + "\n"
-         + "access_log stdio:" + (folder / "access.log") + "\n"
-         + "cache_log " + (folder / "cache.log") + "\n"
-         + "coredump_dir " + folder.path().string() + "\n"
-         + "auth_param basic program " + password_helper + " " + (folder / "passwords") + "\n"
+  out += "pid_filename " + (folder / "squid.pid") + "\n" + "access_log stdio:" + (folder / "access.log") + "\n" + "cache_log "
+         + (folder / "cache.log") + "\n" + "coredump_dir " + folder.path().string() + "\n" + "auth_param basic program "
+         + password_helper + " " + (folder / "passwords") + "\n"
          + "auth_param basic children 1 startup=1\n"
            "auth_param basic realm plant network\n"
-           "acl forbidden dstdomain " + options.forbidden_domain + "\n"
+           "acl forbidden dstdomain "
+         + options.forbidden_domain + "\n"
          + "acl known proxy_auth REQUIRED\n"
            "http_access deny forbidden\n"
            "http_access allow known\n"
@@ -44,7 +43,9 @@ std::string configuration(const temp_dir& folder, std::uint16_t port, const squi
 
 } // namespace
 
-bool squid::available() { return access(program, X_OK) == 0 && access(password_helper, X_OK) == 0; }
+bool squid::available() {
+  return access(program, X_OK) == 0 && access(password_helper, X_OK) == 0;
+}
 
 squid::squid(const squid_options& options) {
   crypt_data work{};
@@ -60,9 +61,12 @@ squid::squid(const squid_options& options) {
   for (int attempt = 0; attempt < 5; ++attempt) { // The port may be taken between our look and squid's.
     port_ = free_port();
     const auto config = folder_.write("squid.conf", configuration(folder_, port_, options));
-    process_ = std::make_unique<process>(
-      process_options{.argv = {program, "-N", "-f", config}, .env = {}, .stdout_file = folder_ / "squid.out", .stderr_file = {},
-                      .stdin_file = {}, .folder = folder_.path().string()});
+    process_ = std::make_unique<process>(process_options{.argv = {program, "-N", "-f", config},
+                                                         .env = {},
+                                                         .stdout_file = folder_ / "squid.out",
+                                                         .stderr_file = {},
+                                                         .stdin_file = {},
+                                                         .folder = folder_.path().string()});
     if (eventually([this] { return !process_->running() || port_answers(port_); }) && process_->running())
       return;
     process_.reset();

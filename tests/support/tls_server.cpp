@@ -86,7 +86,8 @@ bool peer::write(std::string_view bytes) {
   if (!handshake())
     return false;
   while (!bytes.empty()) {
-    const auto n = ssl_ ? SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size())) : send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const auto n =
+      ssl_ ? SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size())) : send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     ERR_clear_error();
     if (n <= 0)
       return false;
@@ -115,7 +116,9 @@ void peer::finish() {
   shutdown(fd_, SHUT_WR);
 }
 
-void peer::cut() { shutdown(fd_, SHUT_RDWR); }
+void peer::cut() {
+  shutdown(fd_, SHUT_RDWR);
+}
 
 void peer::reset() {
   const linger now{1, 0};
@@ -126,14 +129,18 @@ void peer::reset() {
   close(dead);
 }
 
-bool peer::resumed() const { return ssl_ && SSL_session_reused(ssl_); }
+bool peer::resumed() const {
+  return ssl_ && SSL_session_reused(ssl_);
+}
 
 std::string peer::server_name() const {
   const char* name = ssl_ ? SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name) : nullptr;
   return name ? name : "";
 }
 
-void peer::interrupt() { shutdown(fd_, SHUT_RDWR); }
+void peer::interrupt() {
+  shutdown(fd_, SHUT_RDWR);
+}
 
 // ---- server ----------------------------------------------------------------------------------------------------------------------
 

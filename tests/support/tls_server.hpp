@@ -56,7 +56,7 @@ public:
   void cut();    // Closes without a farewell.
   void reset();  // Closes with RST.
 
-  [[nodiscard]] bool resumed() const;     // The handshake resumed an earlier session.
+  [[nodiscard]] bool resumed() const;            // The handshake resumed an earlier session.
   [[nodiscard]] std::string server_name() const; // That the client asked for (SNI).
 
 private:
@@ -73,7 +73,7 @@ private:
 
 struct tls_server_options {
   std::optional<certificate_files> certificate; // None: plain HTTP.
-  int version_max = 0;                          // TLS1_2_VERSION, ...; 0: the newest. Below 1.2 the server's security level is lowered.
+  int version_max = 0; // TLS1_2_VERSION, ...; 0: the newest. Below 1.2 the server's security level is lowered.
 };
 
 class tls_server {

@@ -14,10 +14,10 @@ namespace sallyport::io {
 using runtime::http_reply;
 using runtime::http_request;
 using runtime::transport;
-using testing::peer;
-using testing::tls_server;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using testing::peer;
+using testing::tls_server;
 
 /// A request that has been sent, and its answer to come.
 class question {
@@ -37,7 +37,9 @@ private:
   std::future<result<http_reply>> answer_;
 };
 
-inline result<http_reply> ask(transport& to, http_request request) { return question(to, std::move(request)).get(); }
+inline result<http_reply> ask(transport& to, http_request request) {
+  return question(to, std::move(request)).get();
+}
 
 inline http_request post(std::string target, std::string body = "{}", std::uint32_t slot = 0) {
   http_request r;

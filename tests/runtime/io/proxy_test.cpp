@@ -76,7 +76,8 @@ TEST_F(through_squid, goes_around_the_proxy_where_no_proxy_says_so) {
   EXPECT_TRUE(ask(*connect(hub_.url("localhost"), through("plant-7", "hunter2", {".example", "localhost"})), post("/")).ok());
   EXPECT_TRUE(ask(*connect(hub_.url("127.0.0.1"), through("plant-7", "hunter2", {"127.0.0.0/8"})), post("/")).ok());
   EXPECT_TRUE(ask(*connect(hub_.url("localhost"), through("plant-7", "hunter2", {"*"})), post("/")).ok());
-  EXPECT_ERROR(ask(*connect(hub_.url("localhost"), through("plant-7", "hunter2", {"127.0.0.0/8"})), post("/")), errc::proxy_refused);
+  EXPECT_ERROR(ask(*connect(hub_.url("localhost"), through("plant-7", "hunter2", {"127.0.0.0/8"})), post("/")),
+               errc::proxy_refused);
 }
 
 TEST_F(through_squid, never_sends_plain_http_through_the_proxy) {
@@ -116,7 +117,8 @@ TEST_F(through_squid, resumes_after_the_proxy_was_gone) {
 // ---- proxies that misbehave --------------------------------------------------------------------------------------------------------
 
 result<http_reply> ask_through(const std::string& proxy_url) {
-  return ask(*connect("https://hub.example", {.token = {}, .tls = {}, .proxy = {.url = proxy_url, .user = "u", .password = "p", .no_proxy = {}}}),
+  return ask(*connect("https://hub.example",
+                      {.token = {}, .tls = {}, .proxy = {.url = proxy_url, .user = "u", .password = "p", .no_proxy = {}}}),
              post("/"));
 }
 
@@ -155,7 +157,8 @@ TEST(proxy, that_leaves_babbles_or_speaks_for_the_hub_is_refused) {
 TEST(proxy, never_sees_the_token) {
   std::promise<std::string> asked;
   tls_server proxy({}, [&](peer& p) { asked.set_value(p.read_request()->head); });
-  auto t = connect("https://hub.example", {.token = "hub-token", .tls = {}, .proxy = {.url = proxy.url(), .user = {}, .password = {}, .no_proxy = {}}});
+  auto t = connect("https://hub.example",
+                   {.token = "hub-token", .tls = {}, .proxy = {.url = proxy.url(), .user = {}, .password = {}, .no_proxy = {}}});
   EXPECT_FALSE(ask(*t, post("/")).ok());
   EXPECT_THAT(asked.get_future().get(), Not(HasSubstr("hub-token")));
 }

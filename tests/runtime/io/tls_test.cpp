@@ -63,8 +63,8 @@ TEST_F(tls, believes_an_address_that_the_certificate_names) {
 }
 
 TEST_F(tls, says_which_name_and_issuer_it_saw_when_the_name_is_wrong) {
-  tls_server server({.certificate = authority_.issue({.common_name = "localhost", .names = {"other.example", "www.other.example"}})},
-                    answer_all);
+  tls_server server(
+    {.certificate = authority_.issue({.common_name = "localhost", .names = {"other.example", "www.other.example"}})}, answer_all);
   const auto reply = ask(*connect(server.url("localhost"), trusting()), post("/"));
   EXPECT_ERROR(reply, errc::tls_refused);
   const auto& detail = reply.err().detail;
@@ -124,7 +124,8 @@ TEST_F(tls, believes_a_ca_file_that_was_replaced_from_the_next_connection_on) {
 
 TEST_F(tls, refuses_certificates_out_of_their_time) {
   using std::chrono::hours;
-  for (const auto& [begins, ends, reason] : {std::tuple{hours(-3), hours(-1), "has expired"}, {hours(1), hours(3), "not yet valid"}}) {
+  for (const auto& [begins, ends, reason] :
+       {std::tuple{hours(-3), hours(-1), "has expired"}, {hours(1), hours(3), "not yet valid"}}) {
     tls_server server({.certificate = authority_.issue({.begins = begins, .ends = ends})}, answer_all);
     const auto reply = ask(*connect(server.url(), trusting()), post("/"));
     EXPECT_ERROR(reply, errc::tls_refused);

@@ -76,7 +76,8 @@ TEST(transport, carries_the_requests_of_a_slot_in_order_over_one_connection) {
   auto t = connect(server.url());
   std::vector<std::unique_ptr<question>> questions;
   for (int i = 0; i < 200; ++i)
-    questions.push_back(std::make_unique<question>(*t, post("/", std::string(static_cast<std::size_t>(i) * 97 + 1, 'x') + std::to_string(i))));
+    questions.push_back(
+      std::make_unique<question>(*t, post("/", std::string(static_cast<std::size_t>(i) * 97 + 1, 'x') + std::to_string(i))));
   std::vector<std::string> wanted;
   for (auto& q : questions) {
     const auto reply = q->get();
@@ -149,8 +150,9 @@ TEST(transport, takes_a_status_of_any_kind_for_a_reply) {
 TEST(transport, refuses_a_body_over_its_limit) {
   tls_server server({}, [](peer& p) {
     while (auto r = p.read_request())
-      p.write(r->body == "sized" ? http_ok(std::string(1001, 'x'))
-                                 : "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + std::string(1001, 'x') + "\r\n0\r\n\r\n");
+      p.write(r->body == "sized"
+                ? http_ok(std::string(1001, 'x'))
+                : "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + std::string(1001, 'x') + "\r\n0\r\n\r\n");
   });
   auto t = connect(server.url(), {.token = {}, .tls = {}, .proxy = {}, .body_limit = 1000});
   for (const auto* kind : {"sized", "chunked"}) {
@@ -241,17 +243,22 @@ TEST(broken_connection, after_the_whole_request_means_that_it_may_have_been_carr
   for (const auto& b : {
          breaking{"closed", [](peer& p) { p.finish(); }, errc::outcome_unknown, "without an answer"},
          breaking{"reset", [](peer& p) { p.reset(); }, errc::outcome_unknown, "without an answer"},
-         breaking{"within the head", [](peer& p) { p.write("HTTP/1.1 200 O"), p.finish(); }, errc::outcome_unknown, "within the answer"},
+         breaking{"within the head", [](peer& p) { p.write("HTTP/1.1 200 O"), p.finish(); }, errc::outcome_unknown,
+                  "within the answer"},
          breaking{"within the body", [half](peer& p) { p.write(half), p.finish(); }, errc::outcome_unknown, "within the answer"},
          breaking{"reset within the body", [half](peer& p) { p.write(half), p.reset(); }, errc::outcome_unknown, ""},
          breaking{"within a chunk",
                   [](peer& p) { p.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nab"), p.finish(); },
                   errc::outcome_unknown, "within the answer"},
-         breaking{"another protocol", [](peer& p) { p.write("220 mail.example ESMTP\r\n"); }, errc::outcome_unknown, "cannot be understood"},
-         breaking{"two lengths",
-                  [](peer& p) { p.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"); },
+         breaking{"another protocol", [](peer& p) { p.write("220 mail.example ESMTP\r\n"); }, errc::outcome_unknown,
+                  "cannot be understood"},
+         breaking{"two lengths", [](peer& p) { p.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"); },
                   errc::outcome_unknown, "cannot be understood"},
-         breaking{"an endless head", [](peer& p) { while (p.write("HTTP/1.1 200 OK\r\nX: " + std::string(1 << 20, 'x'))) {} },
+         breaking{"an endless head",
+                  [](peer& p) {
+                    while (p.write("HTTP/1.1 200 OK\r\nX: " + std::string(1 << 20, 'x'))) {
+                    }
+                  },
                   errc::outcome_unknown, "cannot be understood"},
        }) {
     std::promise<void> over;
@@ -419,13 +426,15 @@ TEST(transport, is_not_made_from_settings_that_cannot_work) {
   };
   EXPECT_THAT(refusal({.token = "two words", .tls = {}, .proxy = {}}), HasSubstr("token"));
   EXPECT_THAT(refusal({.token = "secret\nend", .tls = {}, .proxy = {}}), Not(HasSubstr("secret")));
-  EXPECT_THAT(refusal({.token = {}, .tls = {.ca_file = "/no/such/ca.pem", .server_name = {}}, .proxy = {}}), HasSubstr("/no/such/ca.pem"));
+  EXPECT_THAT(refusal({.token = {}, .tls = {.ca_file = "/no/such/ca.pem", .server_name = {}}, .proxy = {}}),
+              HasSubstr("/no/such/ca.pem"));
   EXPECT_THAT(refusal({.token = {}, .tls = {}, .proxy = {.url = "proxy:3128", .user = {}, .password = {}, .no_proxy = {}}}),
               HasSubstr("scheme"));
   EXPECT_THAT(refusal({.token = {}, .tls = {}, .proxy = {.url = "http://p", .user = {}, .password = "hunter2", .no_proxy = {}}}),
               HasSubstr("proxy.user"));
-  EXPECT_THAT(refusal({.token = {}, .tls = {}, .proxy = {.url = "http://p", .user = {}, .password = {}, .no_proxy = {"1.2.3.4/99"}}}),
-              HasSubstr("1.2.3.4/99"));
+  EXPECT_THAT(
+    refusal({.token = {}, .tls = {}, .proxy = {.url = "http://p", .user = {}, .password = {}, .no_proxy = {"1.2.3.4/99"}}}),
+    HasSubstr("1.2.3.4/99"));
   config::agent_settings agent;
   agent.hubs = {"https://fine.example", "http://not.fine.example"};
   EXPECT_FALSE(make_https_transport_factory(agent).ok());

@@ -46,7 +46,9 @@ TEST(hub_url, is_refused_with_a_reason_that_helps) {
     {"https://:8443", "no host"},
     {"https://hub_example..com", "not a host name"},
     {"https://hub example", "not a host name"},
-    {"https://h\xc3\xbc""b.example", "xn--"},
+    {"https://h\xc3\xbc"
+     "b.example",
+     "xn--"},
     {"https://hub.example:0", "1 to 65535"},
     {"https://hub.example:65536", "1 to 65535"},
     {"https://hub.example:", "1 to 65535"},
@@ -92,12 +94,12 @@ TEST(no_proxy, matches_names_suffixes_addresses_and_blocks) {
   const auto list = no_proxy_list::parse(
     {"hub.example", ".corp.example", "10.0.0.0/8", "192.168.7.9", "172.16.0.0/12", "2001:db8::/33", "[::1]", "Dotted.Example."});
   ASSERT_TRUE(list.ok()) << to_string(list.err());
-  for (const auto* host : {"hub.example", "HUB.example", "hub.example.", "corp.example", "a.corp.example", "a.b.Corp.Example", "10.255.0.1",
-                           "192.168.7.9", "172.16.0.1", "172.31.255.255", "2001:db8::1", "2001:db8:7fff::", "::1", "[::1]", "::ffff:10.1.1.1",
-                           "dotted.example"})
+  for (const auto* host : {"hub.example", "HUB.example", "hub.example.", "corp.example", "a.corp.example", "a.b.Corp.Example",
+                           "10.255.0.1", "192.168.7.9", "172.16.0.1", "172.31.255.255", "2001:db8::1", "2001:db8:7fff::", "::1",
+                           "[::1]", "::ffff:10.1.1.1", "dotted.example"})
     EXPECT_TRUE(list->matches(host)) << host;
-  for (const auto* host : {"a.hub.example", "xcorp.example", "corp.example.evil", "11.0.0.1", "192.168.7.8", "172.32.0.0", "172.15.255.255",
-                           "2001:db8:8000::", "::2", "example", "", "10.evil.example"})
+  for (const auto* host : {"a.hub.example", "xcorp.example", "corp.example.evil", "11.0.0.1", "192.168.7.8", "172.32.0.0",
+                           "172.15.255.255", "2001:db8:8000::", "::2", "example", "", "10.evil.example"})
     EXPECT_FALSE(list->matches(host)) << host;
 }
 
@@ -110,8 +112,8 @@ TEST(no_proxy, knows_everything_and_nothing) {
 }
 
 TEST(no_proxy, names_the_entry_that_cannot_be_meant) {
-  for (const auto* entry : {"10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::1/129", "name/8", "hub.example:8443", "10.0.0.1:80", "", ".", "a b",
-                            "*.example", "http://hub.example"}) {
+  for (const auto* entry : {"10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::1/129", "name/8", "hub.example:8443", "10.0.0.1:80", "",
+                            ".", "a b", "*.example", "http://hub.example"}) {
     const auto list = no_proxy_list::parse({"fine.example", entry});
     ASSERT_FALSE(list.ok()) << entry;
     EXPECT_EQ(list.err().code, errc::invalid_config);
