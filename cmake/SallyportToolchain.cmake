@@ -14,7 +14,8 @@ endif()
 add_library(sallyport_build_flags INTERFACE)
 target_compile_options(sallyport_build_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Woverloaded-virtual -fno-omit-frame-pointer
-  -Wno-missing-field-initializers) # Our structs say their defaults beside each member.
+  -Wno-missing-field-initializers # Our structs say their defaults beside each member.
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>) # GCC 12 sees moved-from variants as such when it optimises.
 if(SALLYPORT_WERROR)
   target_compile_options(sallyport_build_flags INTERFACE -Werror)
 endif()
