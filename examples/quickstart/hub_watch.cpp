@@ -39,32 +39,36 @@ std::optional<wire::group_view> hub_watch::look() {
   return std::nullopt;
 }
 
+namespace {
+
+template <class Count>
+std::uint64_t sum(const wire::group_view& view, Count count) {
+  std::uint64_t total = 0;
+  for (const auto& connection : view.connections)
+    total += count(connection);
+  return total;
+}
+
+} // namespace
+
 std::uint64_t waiting(const wire::group_view& view) {
-  std::uint64_t sum = 0;
-  for (const auto& c : view.connections)
-    sum += c.ready + c.delayed + c.behind_key;
-  return sum;
+  return sum(view, [](const wire::connection_view& c) { return c.ready + c.delayed + c.behind_key; });
 }
 
 std::uint64_t unsettled(const wire::group_view& view) {
-  std::uint64_t sum = waiting(view);
-  for (const auto& c : view.connections)
-    sum += c.granted;
-  return sum;
+  return waiting(view) + sum(view, [](const wire::connection_view& c) { return c.granted; });
 }
 
 std::uint64_t enqueued(const wire::group_view& view) {
-  std::uint64_t sum = 0;
-  for (const auto& c : view.connections)
-    sum += c.enqueued_total;
-  return sum;
+  return sum(view, [](const wire::connection_view& c) { return c.enqueued_total; });
+}
+
+std::uint64_t settled(const wire::group_view& view) {
+  return sum(view, [](const wire::connection_view& c) { return c.settled_total; });
 }
 
 std::uint64_t dead(const wire::group_view& view) {
-  std::uint64_t sum = 0;
-  for (const auto& c : view.connections)
-    sum += c.dead;
-  return sum;
+  return sum(view, [](const wire::connection_view& c) { return c.dead; });
 }
 
 const wire::agent_view* find_agent(const wire::group_view& view, const std::string& name) {

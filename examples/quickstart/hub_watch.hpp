@@ -27,8 +27,9 @@ private:
 [[nodiscard]] std::uint64_t waiting(const sallyport::wire::group_view& view);
 /// Messages that are not final.
 [[nodiscard]] std::uint64_t unsettled(const sallyport::wire::group_view& view);
-/// Messages taken in since the hub's start.
+/// Messages taken in, and settled, since the hub's start.
 [[nodiscard]] std::uint64_t enqueued(const sallyport::wire::group_view& view);
+[[nodiscard]] std::uint64_t settled(const sallyport::wire::group_view& view);
 [[nodiscard]] std::uint64_t dead(const sallyport::wire::group_view& view);
 [[nodiscard]] const sallyport::wire::agent_view* find_agent(const sallyport::wire::group_view& view, const std::string& name);
 

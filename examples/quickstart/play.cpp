@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <thread>
@@ -34,6 +35,7 @@ std::string read_file(const std::string& path) {
 
 void write_file(const std::string& path, const std::string& text) {
   std::ofstream file(path);
+  std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   file << text;
   file.close();
   if (!file)
@@ -115,9 +117,9 @@ inbox = {inbox}
     config += fmt::format("\"{0}\" = \"add_{1}\"\n\"{0}.get\" = \"get_{1}\"\n", set.event_type, set.table);
   for (const auto& set : datasets()) {
     config +=
-      fmt::format("\n[connection.sql.statements.add_{}]\ntext = \"INSERT INTO {} ({}) VALUES ({})\"\nparameters = {{ {} }}\n",
+      fmt::format("\n[connection.sql.statement.add_{}]\ntext = \"INSERT INTO {} ({}) VALUES ({})\"\nparameters = {{ {} }}\n",
                   set.table, set.table, columns(set, ""), columns(set, ":"), parameters(set));
-    config += fmt::format("\n[connection.sql.statements.get_{}]\ntext = \"SELECT {} FROM {} WHERE {} = :key\"\nparameters = {{ "
+    config += fmt::format("\n[connection.sql.statement.get_{}]\ntext = \"SELECT {} FROM {} WHERE {} = :key\"\nparameters = {{ "
                           "key = \"data.key\" }}\n"
                           "result = \"row\"\nread_only = true\n",
                           set.table, columns(set, ""), set.table, set.columns.front());
@@ -205,10 +207,10 @@ process play::start_sending(std::size_t end, std::vector<std::string> how) {
   return process(how, options_.folder + "/send.log");
 }
 
-process play::start_burst() {
+process play::start_burst(std::size_t size) {
   if (sending_ == records_.size())
     throw std::runtime_error("all records are sent, and nobody was seen in the state to be killed in");
-  return start_sending(sending_ + burst, {});
+  return start_sending(sending_ + size, {});
 }
 
 void play::finish_sending(process sender) {
@@ -222,32 +224,44 @@ void play::finish_sending(process sender) {
   sent_ = sending_;
 }
 
-void play::feed(std::size_t end) {
-  if (end > sending_)
-    finish_sending(start_sending(end, {"--batch", "32", "--rate", std::to_string(rate)}));
+void play::feed(std::size_t end, double at_second) {
+  if (end <= sending_)
+    return;
+  const auto rate = static_cast<double>(end - sending_) / std::max(0.5, at_second - screen_.seconds());
+  finish_sending(start_sending(end, {"--batch", "32", "--rate", fmt::format("{:.0f}", std::max(1.0, rate))}));
 }
 
-void play::kill_agent(agent& a) {
+void play::kill_agent(agent& a, std::size_t burst_size) {
   while (a.state == "up") {
-    auto sender = start_burst();
+    const auto settled_before = settled(drain());
+    const auto rows_before = target_->rows();
+    auto sender = start_burst(burst_size);
     bool busy = true;
-    const auto holds = [&] {
+    std::uint64_t held = 0, committed = 0; // Held by the agent; of what is held, already in the database.
+    const auto has_work = [&] {
+      const auto rows = target_->rows(); // First, so that a settlement in between is not taken for a missing one.
       const auto view = look();
       busy = sender.running() || !view || unsettled(*view) > 0;
       const auto* seen = view ? find_agent(*view, a.name) : nullptr;
-      return seen ? seen->held : 0;
+      held = seen ? seen->held : 0;
+      const auto done = view ? settled(*view) - settled_before : 0;
+      committed = rows - rows_before > done ? rows - rows_before - done : 0;
+      return held > 0 && committed > 0;
     };
     while (a.state == "up" && busy) {
-      if (holds() == 0)
+      if (!has_work())
         continue;
-      // Frozen, it can settle nothing between the hub's answer and its death: the number is the one it dies with.
+      // Frozen, it can settle nothing between the hub's answer and its death: the number is the one it dies with. And the worst moment to
+      // die is when the database has what the hub has not heard of.
       a.life.signal(SIGSTOP);
-      if (const auto held = holds(); held > 0) {
+      if (has_work()) {
         a.life.kill();
         a.state = "killed";
         ++agent_kills_;
         held_at_kill_ = std::max(held_at_kill_, held);
-        screen_.say(fmt::format("killed {} (SIGKILL) while it held {} unsettled grants", a.name, held));
+        screen_.say(
+          fmt::format("killed {} (SIGKILL) while it held {} unsettled grants; the database had {} unsettled ones already", a.name,
+                      held, committed));
       } else {
         a.life.signal(SIGCONT);
       }
@@ -257,9 +271,9 @@ void play::kill_agent(agent& a) {
 }
 
 void play::kill_hub() {
-  while (hub_state_ == "up") {
-    auto sender = start_burst();
-    for (bool busy = true; hub_state_ == "up" && busy;) {
+  while (hub_kills_ == 0) {
+    auto sender = start_burst(burst);
+    for (bool busy = true; busy;) {
       const auto view = look();
       busy = sender.running() || !view || unsettled(*view) > 0;
       if (!view || waiting(*view) < burst / 8) // So many that some still wait a moment after the answer.
@@ -282,22 +296,21 @@ void play::kill_hub() {
 void play::kill_agents_until_doubled() {
   for (std::size_t turn = 0; target_->duplicates() == 0 && sending_ < records_.size(); ++turn) {
     auto& a = agents_[turn % agents_.size()];
-    kill_agent(a);
+    kill_agent(a, burst / 5);
     start_agent(a);
-    until("what " + a.name + " held is granted again", patience, [&] {
-      const auto view = look();
-      return view && unsettled(*view) == 0;
-    });
+    drain();
   }
 }
 
-void play::drain() {
+sallyport::wire::group_view play::drain() {
+  std::optional<sallyport::wire::group_view> view;
   until("the queue is empty", patience, [&] {
-    const auto view = look();
+    view = look();
     if (view && dead(*view) > 0)
       throw std::runtime_error(std::to_string(dead(*view)) + " messages have become dead letters");
     return view && unsettled(*view) == 0;
   });
+  return std::move(*view);
 }
 
 bool play::call_reads_a_row_back() {
@@ -379,16 +392,16 @@ int play::perform() {
   });
 
   auto& victim = agents_.front();
-  feed(records_.size() / 4);
-  kill_agent(victim);
-  feed(records_.size() * 2 / 5);
+  feed(records_.size() / 5, 5);
+  kill_agent(victim, burst);
+  feed(records_.size() * 2 / 5, 8);
   start_agent(victim);
   screen_.say("started " + victim.name + " again");
-  feed(records_.size() * 3 / 5);
+  feed(records_.size() * 3 / 5, 11.5);
   kill_hub();
   if (!options_.inbox)
     kill_agents_until_doubled();
-  feed(records_.size());
+  feed(records_.size(), 18);
   drain();
   screen_.say("everything is settled");
   const bool call_answered = call_reads_a_row_back();

@@ -63,16 +63,17 @@ private:
   void check_alive();
 
   // -- the acts
-  /// At an even pace, up to this record.
-  void feed(std::size_t end);
-  /// As fast as the hub takes them: the next records, and how far they go.
-  process start_burst();
+  /// At an even pace, so that the records up to this one are sent at that second of the run.
+  void feed(std::size_t end, double at_second);
+  /// The next records, as fast as the hub takes them.
+  process start_burst(std::size_t size);
   process start_sending(std::size_t end, std::vector<std::string> how);
   void finish_sending(process sender);
-  void kill_agent(agent& a);
+  void kill_agent(agent& a, std::size_t burst_size);
   void kill_hub();
   void kill_agents_until_doubled();
-  void drain();
+  /// Waits until everything sent is settled; what the hub said then.
+  sallyport::wire::group_view drain();
   bool call_reads_a_row_back();
   int judge(bool call_answered);
   void say_how_to_go_on() const;
