@@ -1,6 +1,7 @@
 #include "cli/adapter_kinds.hpp"
 
 #include "adapters/file/options.hpp"
+#include "adapters/http/options.hpp"
 #include "adapters/null/options.hpp"
 #include "adapters/sql/options.hpp"
 
@@ -15,6 +16,7 @@ adapter_kinds adapter_kinds::builtin() {
     kind_from("sql", "Runs named statements on SQLite or PostgreSQL.", a::sql::options(), a::sql::check, a::sql::make_factory));
   kinds.add(
     kind_from("file", "Works with files below one directory.", a::file::options(), a::file::check, a::file::make_factory));
+  kinds.add(kind_from("http", "Calls one HTTP service.", a::http::options(), a::http::check, a::http::make_factory));
   kinds.add(kind_from("null", "Takes messages and does nothing.", a::null::options(), a::null::check, a::null::make_factory));
   return kinds;
 }

@@ -24,6 +24,7 @@ int run(int argc, const char* const* argv, const adapter_kinds& kinds) {
                                       "Delivers messages into private networks, through a gate that opens only outwards.",
                                       footer + exit_code_help(), [&kinds](command& program) {
                                         add_hub_command(program);
+                                        add_agent_command(program, kinds);
                                         add_send_command(program);
                                         add_call_command(program);
                                         add_status_command(program);

@@ -24,7 +24,7 @@ struct variables {
   wrap_rules wrap;
   std::uint64_t batch = 256, patience = 60;
   double rate = 0;
-  bool skip_bad = false, quiet = false;
+  bool skip_bad = false, quiet = false, ids = false;
 };
 
 // On a terminal only: a log wants the last line, not the way there.
@@ -94,10 +94,7 @@ public:
       reader_(file.fd(), v_.items),
       progress_(!v_.quiet, file.size()),
       sender_({.target = std::move(target), .batch = v_.batch, .rate = v_.rate, .patience = seconds(v_.patience)},
-              {std::move(ask), [] { return steady::now(); }, [](milliseconds d) { std::this_thread::sleep_for(d); },
-               [this](const error& why, milliseconds wait) {
-                 progress_.say("sallyport send: " + to_string(why) + "; trying again in " + short_duration(wait));
-               }}) {}
+              ports(std::move(ask))) {}
 
   exit_code run() {
     const auto code = read_and_send();
@@ -110,6 +107,22 @@ public:
   }
 
 private:
+  sender_ports ports(ask_hub ask) {
+    sender_ports p;
+    p.ask = std::move(ask);
+    p.now = [] { return steady::now(); };
+    p.sleep = [](milliseconds d) { std::this_thread::sleep_for(d); };
+    p.on_retry = [this](const error& why, milliseconds wait) {
+      progress_.say("sallyport send: " + to_string(why) + "; trying again in " + short_duration(wait));
+    };
+    if (v_.ids)
+      p.on_stored = [](const wire::enqueued_item& item) {
+        std::printf("%s %s %s%s\n", to_string(item.message).c_str(), printable(item.source).c_str(), printable(item.id).c_str(),
+                    item.duplicate ? " duplicate" : "");
+      };
+    return p;
+  }
+
   exit_code read_and_send() {
     // Short enough that what trickles in is not held back, long enough that a batch can gather.
     constexpr int gather_ms = 50;
@@ -209,6 +222,7 @@ void add_send_command(command& program) {
     .option("--rate N", v->rate, "Events per second (default: as fast as the hub takes them).", 0.01, 1e9)
     .option("--patience SECONDS", v->patience, "How long to try again while the hub is away or full.", 0, 1'000'000)
     .flag("--skip-bad", v->skip_bad, "Leave records out that cannot be sent, and say which.")
+    .flag("--ids", v->ids, "Print the message's id for each event, as `sallyport explain` takes it.")
     .flag("--quiet", v->quiet, "No progress bar.")
     .examples(
       "  sallyport send plant-7 erp-db orders.ndjson --id-from number\n"

@@ -59,8 +59,11 @@ result<void> sender::flush() {
   for (auto wait = settings_.retry_min;; wait = std::min(wait * 2, settings_.retry_max)) {
     auto reply = ask_for<wire::enqueue_reply>(ports_.ask, request);
     if (reply) {
-      for (const auto& item : reply->messages)
+      for (const auto& item : reply->messages) {
         ++(item.duplicate ? totals_.duplicates : totals_.stored);
+        if (ports_.on_stored)
+          ports_.on_stored(item);
+      }
       return {};
     }
     auto why = reply.err();

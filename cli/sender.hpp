@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cli/hub_client.hpp"
+#include "protocol/wire.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -26,6 +27,7 @@ struct sender_ports {
   std::function<std::chrono::steady_clock::time_point()> now;
   std::function<void(milliseconds)> sleep;
   std::function<void(const error&, milliseconds wait)> on_retry; // For the terminal.
+  std::function<void(const wire::enqueued_item&)> on_stored{};   // May be empty.
 };
 
 struct sent_totals {

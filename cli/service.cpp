@@ -1,5 +1,6 @@
 #include "cli/service.hpp"
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -17,6 +18,18 @@
 namespace sallyport::cli {
 
 namespace {
+
+// Every line is key=value: sentences become msg="...", what begins with event= is so already.
+class line_formatter final : public spdlog::custom_flag_formatter {
+public:
+  void format(const spdlog::details::log_msg& msg, const std::tm&, spdlog::memory_buf_t& out) override {
+    std::string line(msg.payload.data(), msg.payload.size());
+    if (!line.starts_with("event="))
+      line = "msg=" + log_value(line);
+    out.append(line.data(), line.data() + line.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<line_formatter>(); }
+};
 
 sigset_t awaited_signals() {
   sigset_t set;
@@ -41,7 +54,9 @@ service::service(const std::string& level) : watchdog_(watchdog_from_environment
   const auto set = awaited_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   auto logger = std::make_shared<spdlog::logger>("sallyport", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  logger->set_pattern("time=%Y-%m-%dT%H:%M:%S.%eZ level=%l %v", spdlog::pattern_time_type::utc);
+  auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+  formatter->add_flag<line_formatter>('*').set_pattern("time=%Y-%m-%dT%H:%M:%S.%eZ level=%l %*");
+  logger->set_formatter(std::move(formatter));
   logger->set_level(spdlog::level::from_str(level));
   logger->flush_on(spdlog::level::trace); // A line that a crash swallows is the one that is wanted.
   spdlog::set_default_logger(std::move(logger));
@@ -58,7 +73,7 @@ void service::wake() {
   ::kill(::getpid(), SIGUSR1);
 }
 
-wake_reason service::wait_watched(std::optional<milliseconds> at_most) {
+wake_reason service::wait_watched(std::optional<milliseconds> at_most, const std::function<bool()>& alive) {
   using clock = std::chrono::steady_clock;
   const auto end = at_most ? std::optional(clock::now() + *at_most) : std::nullopt;
   while (true) {
@@ -68,7 +83,7 @@ wake_reason service::wait_watched(std::optional<milliseconds> at_most) {
     const auto why = wait(step);
     if (why != wake_reason::timeout)
       return why;
-    if (watchdog_)
+    if (watchdog_ && (!alive || alive()))
       notify("WATCHDOG=1");
     if (end && clock::now() >= *end)
       return wake_reason::timeout;

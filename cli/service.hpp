@@ -4,6 +4,7 @@
 
 #include "protocol/time.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,8 +24,9 @@ public:
   /// From any thread.
   static void wake();
 
-  /// Waits like wait(), and tells systemd's watchdog that the process is alive for as long as it does.
-  wake_reason wait_watched(std::optional<milliseconds> at_most);
+  /// Waits like wait(), and tells systemd's watchdog that the process is alive, as often as it wants to hear it and `alive` (if there
+  /// is one) agrees.
+  wake_reason wait_watched(std::optional<milliseconds> at_most, const std::function<bool()>& alive = {});
 
   /// Tells systemd, if it started us: "READY=1", "STOPPING=1", "STATUS=...". Lines, not terminated.
   static void notify(std::string_view state);

@@ -1,5 +1,6 @@
 // The binary itself: help, exit codes, and its commands against a real hub.
 #include "tests/support/certs.hpp"
+#include "tests/support/eventually.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -8,6 +9,7 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <filesystem>
 
 using namespace sallyport::testing;
 using ::testing::AllOf;
@@ -183,7 +185,9 @@ TEST_F(program, stops_at_a_bad_record_with_its_line_or_leaves_it_out) {
 
 TEST_F(program, operates_a_queue) {
   start_hub();
-  ASSERT_EQ(run({"send", "g", "c"}, "{}").code, 0);
+  const auto sent = run({"send", "g", "c", "--ids"}, "{}");
+  ASSERT_EQ(sent.code, 0) << sent.err;
+  const auto id = sent.out.substr(0, sent.out.find(' '));
   EXPECT_THAT(run({"pause", "g", "c"}).out, HasSubstr("g/c paused, 1 waiting"));
   EXPECT_THAT(run({"status"}).out, HasSubstr("paused"));
   EXPECT_THAT(run({"resume", "g", "c"}).out, HasSubstr("g/c running, 1 waiting"));
@@ -195,9 +199,9 @@ TEST_F(program, operates_a_queue) {
   EXPECT_EQ(run({"dead", "redrive", "g", "c", "--all"}).out, "redriven=0\n");
   EXPECT_EQ(run({"explain", "m1-99"}).code, 5);
   EXPECT_EQ(run({"explain", "x"}).code, 2);
-  const auto told = run({"explain", "m1-1"});
+  const auto told = run({"explain", id});
   EXPECT_EQ(told.code, 0) << told.err;
-  EXPECT_THAT(told.out, AllOf(HasSubstr("message m1-1: ready"), HasSubstr("queued")));
+  EXPECT_THAT(told.out, AllOf(HasSubstr("message " + id + ": ready"), HasSubstr("queued")));
 }
 
 TEST_F(program, says_that_a_call_did_not_run_with_7) {
@@ -295,4 +299,100 @@ TEST_F(program, a_hub_ends_well_on_sigterm) {
   ASSERT_TRUE(end.has_value());
   EXPECT_EQ(end->code, 0);
   EXPECT_THAT(hub_process_->err(), AllOf(HasSubstr("level=info event=hub_ready"), HasSubstr("event=hub_stopping")));
+}
+
+// ---- the agent -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+class agent_program : public program {
+protected:
+  std::string agent_file(const std::string& name, const std::string& connection) {
+    const auto token = dir_.write("dev-token", "dev\n");
+    ::chmod(token.c_str(), 0600);
+    return dir_.write(name + ".toml", "[agent]\ngroup = \"g\"\nname = \"" + name + "\"\nstate_dir = \""
+                                        + (dir_ / (name + ".state")) + "\"\nhubs = [\"" + hub_ + "\"]\ntoken = \"file:" + token
+                                        + "\"\n[[connection]]\nname = \"c\"\n" + connection);
+  }
+  process start_agent(const std::string& file, std::vector<std::string> env = {}) {
+    return process({.argv = {SALLYPORT_BINARY, "agent", "--config", file},
+                    .env = std::move(env),
+                    .stdout_file = file + ".out",
+                    .stderr_file = file + ".err",
+                    .stdin_file = {},
+                    .folder = {}});
+  }
+  // Up as the hub sees it: only then are calls let through.
+  bool is_up() {
+    return eventually([this] { return run({"status"}).out.find("c           up") != std::string::npos; });
+  }
+  const std::string null_connection = "adapter = \"null\"\n[connection.null]\nresult = \"{\\\"ok\\\":true}\"\n";
+};
+
+} // namespace
+
+TEST_F(agent_program, does_what_is_sent_and_answers_calls) {
+  start_hub();
+  auto agent = start_agent(agent_file("a", null_connection));
+  ASSERT_TRUE(is_up()) << agent.err();
+  const auto answer = run({"call", "g", "c", "{\"a\":1}", "--wait", "20"});
+  EXPECT_EQ(answer.code, 0) << answer.err;
+  EXPECT_EQ(answer.out, "{\"ok\":true}\n");
+  ASSERT_EQ(run({"send", "g", "c"}, "{}\n{}\n").code, 0);
+  EXPECT_TRUE(eventually([this] { return run({"status", "--json"}).out.find("\"settled_total\":3") != std::string::npos; }));
+  EXPECT_THAT(run({"status"}).out, AllOf(HasSubstr("1 of 1 agents up"), HasSubstr("c           up"), HasSubstr("idempotent")));
+}
+
+TEST_F(agent_program, ends_well_on_sigterm_and_logs_keys_and_values) {
+  start_hub();
+  auto agent = start_agent(agent_file("a", null_connection));
+  ASSERT_TRUE(is_up()) << agent.err();
+  EXPECT_EQ(agent.stop(SIGTERM), (ending{.code = 0, .signal = 0})) << agent.err();
+  EXPECT_THAT(agent.err(), AllOf(HasSubstr("level=info msg=\"connected: "), HasSubstr("event=agent_ended reason=drained")));
+  EXPECT_THAT(run({"status"}).out, HasSubstr("0 of 1 agents up"));
+}
+
+TEST_F(agent_program, a_second_sigterm_ends_a_drain_at_once) {
+  start_hub();
+  auto agent = start_agent(agent_file("a", "adapter = \"null\"\n[connection.null]\nlatency_ms = 25000\n"));
+  ASSERT_TRUE(is_up()) << agent.err();
+  ASSERT_EQ(run({"send", "g", "c"}, "{}").code, 0);
+  ASSERT_TRUE(eventually([this] { return run({"status", "--json"}).out.find("\"granted_total\":1") != std::string::npos; }));
+  agent.signal(SIGTERM);
+  ASSERT_TRUE(agent.wait_for_line("draining").has_value()) << agent.err();
+  const auto end = agent.stop(SIGTERM, std::chrono::seconds(20));
+  ASSERT_TRUE(end.has_value()) << agent.err();
+  EXPECT_EQ(end->code, 0);
+}
+
+TEST_F(agent_program, that_was_replaced_by_a_newer_process_ends_with_70) {
+  start_hub();
+  auto first = start_agent(agent_file("a", null_connection));
+  ASSERT_TRUE(is_up()) << first.err();
+  // A copy of the installation, as a cloned machine would be: same agent, later start.
+  std::filesystem::copy(dir_ / "a.state", dir_ / "b.state", std::filesystem::copy_options::recursive);
+  auto file = content_of(dir_ / "a.toml");
+  file.replace(file.find("a.state"), 7, "b.state");
+  auto second = start_agent(dir_.write("b.toml", file));
+  const auto end = first.wait(std::chrono::seconds(60));
+  ASSERT_TRUE(end.has_value()) << first.err();
+  EXPECT_EQ(end->code, 70) << first.err();
+  EXPECT_TRUE(second.running());
+}
+
+TEST_F(agent_program, a_second_process_on_the_same_state_directory_is_refused) {
+  start_hub();
+  const auto file = agent_file("a", null_connection);
+  auto first = start_agent(file);
+  ASSERT_TRUE(is_up()) << first.err();
+  const auto second = run({"agent", "--config", file});
+  EXPECT_EQ(second.code, 1);
+  EXPECT_THAT(second.err, HasSubstr("state_locked"));
+}
+
+TEST_F(agent_program, is_not_started_with_a_file_with_faults) {
+  hub_ = "http://127.0.0.1:1";
+  const auto r = run({"agent", "--config", agent_file("a", "adapter = \"nul\"\n")});
+  EXPECT_EQ(r.code, 78);
+  EXPECT_THAT(r.err, HasSubstr("did you mean null?"));
 }
