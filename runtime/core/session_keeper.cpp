@@ -26,6 +26,7 @@ session_keeper::actions session_keeper::on(presence what, mono_time now) {
     body.group = settings_.group;
     body.agent = settings_.agent;
     body.id = settings_.id;
+    soon_ = false;
     body.life = {settings_.process, opening_};
     body.version = settings_.version;
     body.connections = std::move(what.connections);
@@ -71,7 +72,7 @@ session_keeper::actions session_keeper::opened(result<wire::session_opened> repl
   live_for(reply->ttl, reply->heartbeat);
   at_ = phase::open;
   beat_ = beat::none;
-  soon_ = list_ = list_sent_ = proven_ = false;
+  list_ = list_sent_ = proven_ = false; // soon_ stays: what changed while the opening was under way is told at once.
   misses_ = 0;
   pause_.reset();
   retry_at_ = {};

@@ -26,6 +26,7 @@ backend = "sqlite"
 path = "{}"
 create = true
 default_statement = "add"
+batch_max = 4
 setup = ["PRAGMA journal_mode = WAL", "CREATE TABLE IF NOT EXISTS effects (n INTEGER)"]
 [connection.sql.statement.add]
 text = "INSERT INTO effects (n) VALUES (:n)"
@@ -82,12 +83,20 @@ TEST(group, agents_and_hub_are_killed_under_load_and_every_message_takes_effect_
   const auto db = w.folder / "target.db";
   for (auto* name : {"a", "b", "c"})
     w.start_agent(name, sqlite_connection(db));
-  constexpr int messages = 4'000;
+  constexpr int rounds = 8, messages = rounds * 1'000;
   w.wait_until("the connection", [&] { return w.ask("GET", "/v1/groups/plant/connections/db").status == 200; });
-  // The sender goes on while things die; enqueue() repeats what was not acknowledged.
-  for (int round = 0; round < 8; ++round) {
-    w.enqueue("db", round * messages / 8, (round + 1) * messages / 8);
+  std::vector<message_id> ids;
+  for (int round = 0; round < rounds; ++round) {
+    auto more = w.enqueue("db", round * messages / rounds, (round + 1) * messages / rounds);
+    ids.insert(ids.end(), more.begin(), more.end());
     const std::string victim(1, static_cast<char>('a' + round % 3));
+    // Each dies with work in hand; the sender goes on, and repeats what was not acknowledged.
+    w.wait_until("the victim to hold work", [&] {
+      for (auto& a : w.group().agents)
+        if (a.name.value == victim)
+          return a.held > 0;
+      return false;
+    });
     if (round % 4 == 3) {
       w.kill_hub();
       w.start_hub();
@@ -101,6 +110,10 @@ TEST(group, agents_and_hub_are_killed_under_load_and_every_message_takes_effect_
   EXPECT_EQ(c.dead, 0u);
   EXPECT_EQ(c.retained, static_cast<std::uint64_t>(messages));
   EXPECT_EQ(rows_and_distinct(db), (std::pair{messages, messages}));
+  std::size_t lost = 0;
+  for (auto id : ids)
+    lost += w.message(id).losses;
+  EXPECT_GT(lost, 0u) << "else nothing was in hand when they died";
 }
 
 TEST(group, an_agent_told_to_stop_under_load_finishes_what_it_holds) {

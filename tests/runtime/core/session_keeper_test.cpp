@@ -147,6 +147,16 @@ TEST(session_keeper, a_lost_opening_is_repeated_with_the_same_number) {
   EXPECT_EQ(only<send_open>(k.on(presence{}, at(10'400))).body.life.opening, 1u);
 }
 
+TEST(session_keeper, what_changed_while_the_opening_was_under_way_is_told_at_once) {
+  session_keeper k(settings(), 1);
+  k.start(at(0));
+  k.on(presence{}, at(0));
+  k.beat_soon(at(50));
+  k.opened(session(), at(100));
+  EXPECT_LE(k.next_wake(), at(100));
+  EXPECT_THAT(all<presence_ask>(k.tick(at(100))), SizeIs(1));
+}
+
 TEST(session_keeper, a_lost_opening_whose_session_has_ended_meanwhile_is_followed_by_the_next_number) {
   session_keeper k(settings(), 1);
   k.start(at(0));
