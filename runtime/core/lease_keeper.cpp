@@ -181,7 +181,7 @@ void lease_keeper::queue(wire::grant g, mono_time asked_at, mono_time now) {
   ++c.queued;
   c.window.holds(static_cast<std::uint32_t>(c.queued + c.running + c.settling));
   waiting_grant w{std::move(g), now};
-  if (drain_over_ || !c.host || c.state == wire::reach::down || belongs_to_broken_run(c, w.grant, asked_at))
+  if (drain_over_ || !takes_work(c) || belongs_to_broken_run(c, w.grant, asked_at))
     return give_back(w);
   if (w.grant.partition_key.empty()) {
     c.ready.push_back(std::move(w));
@@ -386,7 +386,7 @@ lease_keeper::actions lease_keeper::host_gone(connection_index i, mono_time now)
     state.reported = true;
     drop_if_answered(at, out);
   }
-  c.busy = 0;
+  c.busy = c.stuck = 0;
   auto more = host_leaving(i, now);
   out.insert(out.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   return out;
@@ -415,6 +415,8 @@ lease_keeper::actions lease_keeper::ended(const outcome_batch& outcomes, mono_ti
   b.reported = true;
   if (c.busy > 0)
     --c.busy;
+  if (b.stuck && c.stuck > 0)
+    --c.stuck;
   if (target_failed)
     give_back_queued(b.connection, now); // The hub pauses the connection; what we hoard would only fail as well.
   drop_if_answered(at, out);
@@ -621,6 +623,9 @@ void lease_keeper::tick_attempts(mono_time now, actions& out) {
                   " ms, nor when it was told to stop";
         take_outcome(std::move(s), now);
       }
+      b.stuck = true;
+      if (++c.stuck >= c.workers)
+        give_back_queued(b.connection, now); // Others need not wait until this adapter returns.
       out.push_back(lease::remark{"connection " + settings_.connections[b.connection].name.value +
                                   ": an adapter ignores its attempt timeout; its worker stays occupied"});
     }
@@ -628,9 +633,12 @@ void lease_keeper::tick_attempts(mono_time now, actions& out) {
   }
 }
 
-lease_keeper::actions lease_keeper::drain(mono_time until, mono_time now) {
+lease_keeper::actions lease_keeper::drain(mono_time until, milliseconds grace, mono_time now) {
   actions out;
+  drain_grace_ = drain_until_ ? std::min(drain_grace_, grace) : grace;
   drain_until_ = drain_until_ ? std::min(*drain_until_, until) : until;
+  if (drain_over_)
+    give_up_at_ = std::min(give_up_at_, now + drain_grace_);
   out.push_back(lease::announce{});
   finish(now, out);
   return out;
@@ -644,7 +652,7 @@ void lease_keeper::tick_drain(mono_time now, actions& out) {
     for (connection_index i = 0; i < connections_.size(); ++i)
       give_back_queued(i, now);
     cancel_running(lease::cancel_reason::shutdown, out);
-    give_up_at_ = now + settings_.shutdown_grace;
+    give_up_at_ = now + drain_grace_;
   }
   if (now >= give_up_at_) {
     give_up_at_ = mono_time::max();
@@ -682,10 +690,10 @@ void lease_keeper::finish(mono_time now, actions& out) {
       dispatch(i, now, out);
   send_settlements(now, out);
   out.push_back(lease::room_changed{});
-  if (draining() && is_idle() && !in_flight_ && !said_idle_) {
-    said_idle_ = true;
+  const bool idle = draining() && is_idle();
+  if (idle && !said_idle_)
     out.push_back(lease::idle{});
-  }
+  said_idle_ = idle;
 }
 
 mono_time lease_keeper::next_wake() const {
@@ -710,7 +718,7 @@ room_report lease_keeper::room() const {
     connection_room r;
     r.limit = c.window.limit();
     r.received = c.received;
-    if (c.host && c.state == wire::reach::up && report.total > 0)
+    if (takes_work(c) && c.state == wire::reach::up && report.total > 0)
       r.room = c.window.room(static_cast<std::uint32_t>(c.queued + c.running + c.settling));
     report.connections.push_back(r);
   }

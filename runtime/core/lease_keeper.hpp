@@ -13,6 +13,7 @@
 
 #include "protocol/result.hpp"
 #include "protocol/wire.hpp"
+#include "runtime/core/agent_status.hpp"
 #include "runtime/core/backoff.hpp"
 #include "runtime/core/claim_lanes.hpp"
 #include "runtime/core/credit_window.hpp"
@@ -46,7 +47,6 @@ struct lease_settings {
   milliseconds settle_linger{0};
   milliseconds retry_min{200};
   milliseconds retry_max{5'000};
-  milliseconds shutdown_grace{2'000}; // Between the cancel signal of a drain that is over and giving running work up.
 };
 
 namespace lease {
@@ -79,25 +79,11 @@ struct room_changed {};
 struct remark {
   std::string text;
 };
-/// Drained: nothing is held, runs, or waits for the hub.
+/// While draining: nothing is held, runs, or waits for the hub (any more, or again).
 struct idle {};
 } // namespace lease
 using lease_action = std::variant<lease::dispatch, lease::cancel, lease::settle, lease::confirm, lease::announce, lease::room_changed,
                                   lease::remark, lease::idle>;
-
-/// Since the start of the lease manager.
-struct lease_counters {
-  std::uint64_t granted = 0, done = 0, failed = 0, released = 0, lost = 0, overdue = 0, crashed = 0;
-  std::uint64_t refused = 0; // Settlements that did not count: stale, burnt, unknown.
-};
-struct connection_snapshot {
-  connection_name name;
-  wire::reach state = wire::reach::unknown;
-  std::string detail;
-  std::size_t queued = 0, running = 0, settling = 0;
-  std::uint32_t window = 0;
-  lease_counters counters;
-};
 
 class lease_keeper {
 public:
@@ -133,9 +119,10 @@ public:
   actions tick(mono_time now);
   [[nodiscard]] mono_time next_wake() const;
   /// Works off what is held until `until`; then gives back what was not begun, cancels what runs and gives it up after the grace.
-  actions drain(mono_time until, mono_time now);
+  /// Asked again it can only end sooner.
+  actions drain(mono_time until, milliseconds grace, mono_time now);
   [[nodiscard]] bool draining() const { return drain_until_.has_value(); }
-  [[nodiscard]] bool is_idle() const { return entries_.empty() && outbox_.empty(); }
+  [[nodiscard]] bool is_idle() const { return entries_.empty() && outbox_.empty() && !in_flight_; }
 
   // -- views
   [[nodiscard]] room_report room() const;
@@ -175,6 +162,7 @@ private:
     std::unordered_map<std::string, run> runs;
     std::unordered_map<std::string, broken_run> broken;
     std::size_t queued = 0, running = 0, settling = 0;
+    std::size_t stuck = 0;   // Workers whose adapter ignores that its time is up.
     std::size_t careful = 0; // After a crash: this many more messages are handed out one by one.
     std::uint64_t received = 0;
     lease_counters counters;
@@ -187,9 +175,13 @@ private:
     mono_time cancel_at{};
     mono_time give_up_at = mono_time::max();
     bool reported = false;
+    bool stuck = false;
   };
 
   [[nodiscard]] bool may_start(mono_time now) const;
+  [[nodiscard]] static bool takes_work(const connection_state& c) {
+    return c.host && c.state != wire::reach::down && c.stuck < c.workers;
+  }
   void queue(wire::grant grant, mono_time asked_at, mono_time now);
   [[nodiscard]] static bool belongs_to_broken_run(connection_state& c, const wire::grant& g, mono_time asked_at);
   void dispatch(connection_index i, mono_time now, actions& out);
@@ -232,6 +224,7 @@ private:
   backoff settle_pause_;
 
   std::optional<mono_time> drain_until_;
+  milliseconds drain_grace_{};
   mono_time give_up_at_ = mono_time::max();
   bool drain_over_ = false;
   bool said_idle_ = false;
