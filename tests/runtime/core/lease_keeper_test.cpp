@@ -56,8 +56,13 @@ outcome_batch ends(const job_batch& b, outcome_kind how = outcome_kind::done,
 }
 wire::settle_reply all_settled(const std::vector<wire::settlement>& items, wire::verdict_kind kind = wire::verdict_kind::settled) {
   wire::settle_reply r;
-  for (auto& s : items)
-    r.items.push_back({s.message, s.fence, kind, "settled", s.outcome});
+  for (auto& s : items) {
+    auto& v = r.items.emplace_back();
+    v.message = s.message;
+    v.fence = s.fence;
+    v.kind = kind;
+    v.outcome = s.outcome;
+  }
   return r;
 }
 
@@ -429,15 +434,26 @@ TEST(lease_keeper, an_adapter_that_ignores_the_signal_is_reported_failed_and_kee
   k.tick(at(1'000));
   auto out = k.tick(at(2'000));
   auto sent = k.answer_all(out);
-  ASSERT_THAT(sent, SizeIs(1));
+  ASSERT_THAT(numbers(sent), ElementsAre(1, 2)) << "what waited behind it need not wait for it";
   EXPECT_EQ(sent[0].outcome, outcome_kind::failed);
   EXPECT_EQ(sent[0].effect, wire::effect_state::unknown);
-  EXPECT_THAT(k.later, IsEmpty()) << "the worker is still occupied";
+  EXPECT_EQ(sent[1].outcome, outcome_kind::release);
+  EXPECT_EQ(k.room().connections[0].room, 0u) << "the worker is still occupied";
   // It returns after all: too late to count, but the worker is free.
   auto late = k.ended(ends(*running.jobs), at(3'000));
   EXPECT_FALSE(has<lease::settle>(late));
   EXPECT_THAT(only<lease::confirm>(late).batches, ElementsAre(running.jobs->id));
-  EXPECT_THAT(numbers(*only<lease::dispatch>(late).jobs), ElementsAre(2));
+  EXPECT_GT(k.room().connections[0].room, 0u);
+}
+
+TEST(lease_keeper, while_other_workers_are_free_work_goes_on_beside_a_stuck_one) {
+  keeper k{settings(), 2};
+  auto g = grant(1);
+  g.attempt_timeout = milliseconds{1'000};
+  auto running = all<lease::dispatch>(k.bring({g, grant(2), grant(3)}));
+  k.tick(at(1'000));
+  EXPECT_THAT(numbers(k.answer_all(k.tick(at(2'000)))), ElementsAre(1));
+  EXPECT_THAT(numbers(*only<lease::dispatch>(k.ended(ends(*running[1].jobs), at(2'500))).jobs), ElementsAre(3));
 }
 
 // -- hosts -------------------------------------------------------------------------------------------------------------------------
@@ -551,7 +567,7 @@ TEST(lease_keeper, grants_of_a_finished_session_count_as_received) {
 TEST(lease_keeper, a_drain_works_off_what_is_held_and_then_is_idle) {
   keeper k;
   auto running = only<lease::dispatch>(k.bring({grant(1), grant(2)}));
-  auto out = k.drain(at(5'000), at(10));
+  auto out = k.drain(at(5'000), milliseconds{2'000}, at(10));
   EXPECT_TRUE(has<lease::announce>(out));
   EXPECT_EQ(k.room().total, 0u);
   for (auto& c : k.presence_for({false, false}).connections)
@@ -567,7 +583,7 @@ TEST(lease_keeper, a_drain_works_off_what_is_held_and_then_is_idle) {
 TEST(lease_keeper, a_drain_that_is_over_gives_back_the_rest_cancels_what_runs_and_gives_it_up) {
   keeper k;
   k.bring({grant(1), grant(2)});
-  k.drain(at(5'000), at(10));
+  k.drain(at(5'000), milliseconds{2'000}, at(10));
   auto over = k.tick(at(5'000));
   EXPECT_EQ(only<lease::cancel>(over).why, lease::cancel_reason::shutdown);
   auto sent = k.answer_all(over, 5'000);
@@ -584,12 +600,12 @@ TEST(lease_keeper, a_drain_that_is_over_gives_back_the_rest_cancels_what_runs_an
 
 TEST(lease_keeper, an_idle_keeper_drains_at_once) {
   keeper k;
-  EXPECT_TRUE(has<lease::idle>(k.drain(at(5'000), at(10))));
+  EXPECT_TRUE(has<lease::idle>(k.drain(at(5'000), milliseconds{2'000}, at(10))));
 }
 
 TEST(lease_keeper, what_arrives_after_a_drain_is_over_is_given_back) {
   keeper k;
-  k.drain(at(100), at(10));
+  k.drain(at(100), milliseconds{2'000}, at(10));
   k.tick(at(100));
   auto sent = k.answer_all(k.bring({grant(1)}, 101));
   EXPECT_EQ(sent.at(0).outcome, outcome_kind::release);
