@@ -393,7 +393,7 @@ int play::perform() {
 
   auto& victim = agents_.front();
   feed(records_.size() / 5, 5);
-  kill_agent(victim, burst);
+  kill_agent(victim, burst / 2);
   feed(records_.size() * 2 / 5, 8);
   start_agent(victim);
   screen_.say("started " + victim.name + " again");

@@ -4,12 +4,17 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 
 namespace quickstart {
 
 using namespace std::chrono_literals;
 
-screen::screen() : terminal_(::isatty(STDOUT_FILENO) == 1) {}
+screen::screen() {
+  const char* kind = std::getenv("TERM");
+  terminal_ = ::isatty(STDOUT_FILENO) == 1 && kind != nullptr && std::string_view(kind) != "dumb";
+}
 
 double screen::seconds() const {
   return std::chrono::duration<double>(clock::now() - began_).count();
