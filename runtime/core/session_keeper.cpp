@@ -33,6 +33,7 @@ session_keeper::actions session_keeper::on(presence what, mono_time now) {
     body.highest_epoch = highest_epoch_;
     body.held = std::move(what.held);
     at_ = phase::opening;
+    soon_ = false; // What changes from now on is news.
     sent_at_ = now;
     out.push_back(send_open{std::move(body), settings_.request_timeout});
   } else if (at_ == phase::open && beat_ == beat::asking) {

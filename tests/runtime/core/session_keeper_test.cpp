@@ -277,6 +277,15 @@ TEST(session_keeper, a_list_is_sent_at_once_when_asked_for_and_again_until_it_wa
   EXPECT_FALSE(only<presence_ask>(o.k.tick(o.k.next_wake())).list);
 }
 
+TEST(session_keeper, what_changed_before_the_opening_left_is_said_by_it_and_not_again) {
+  session_keeper k{settings(), 1};
+  k.start(at(0));
+  k.beat_soon(at(0));
+  k.on(presence{}, at(1));
+  k.opened(session(), at(10));
+  EXPECT_EQ(k.next_wake(), at(2'501));
+}
+
 TEST(session_keeper, carries_the_highest_epoch_ever_seen_into_every_opening) {
   open_keeper o;
   o.beat(2'500);
