@@ -147,13 +147,14 @@ public:
       until_ = steady_clock::now() + settings_.connect_timeout;
       stopping_ = false;
       for (const auto& text : settings_.setup)
-        run_one(text);
+        set_up(text);
       if (settings_.inbox && settings_.create_inbox)
         make_inbox();
       return std::nullopt;
     } catch (const refused& r) {
       disconnect();
-      return r.why;
+      return sql_failure{
+        sql_failure::kind::unreachable, {}, "its setup was refused: " + r.why.message + " (SQLSTATE " + r.why.code + ")"};
     } catch (const broken& b) {
       disconnect();
       return b.why;
@@ -238,11 +239,18 @@ private:
     sync();
     if (present)
       return; // CREATE TABLE IF NOT EXISTS wants the right to create, even then.
+    set_up(inbox_ddl(settings_));
+  }
+
+  /// IF NOT EXISTS looks before it makes: when another agent makes the same at the same moment, it has to look again.
+  void set_up(const std::string& text) {
     try {
-      run_one(inbox_ddl(settings_));
+      run_one(text);
     } catch (const refused& r) {
-      if (r.why.code != "42P07" && r.why.code != "23505") // Another agent made it at the same moment.
+      const auto& code = r.why.code; // Of a table, an object, a key of the catalog that is there already.
+      if (code != "42P07" && code != "42710" && code != "23505")
         throw;
+      run_one(text);
     }
   }
 
@@ -296,17 +304,15 @@ private:
     std::sort(order.begin(), order.end(), [&t](std::size_t a, std::size_t b) {
       return std::tie(t.items[a].source, t.items[a].id) < std::tie(t.items[b].source, t.items[b].id);
     });
-    array_literal positions, sources, ids, epochs, serials, fences;
+    array_literal sources, ids, epochs, serials, fences;
     for (const auto i : order) {
       const auto& w = t.items[i];
-      positions.add(std::to_string(i));
       sources.add(checked(w.source));
       ids.add(checked(w.id));
       epochs.add(std::to_string(w.message.epoch));
       serials.add(std::to_string(w.message.serial));
       fences.add(to_string(w.fence));
     }
-    // RETURNING knows only the table's columns; the message's id leads back to the item.
     send_prepared("claim",
                   "INSERT INTO " + settings_.inbox_table
                     + " (queue, source, id, message_epoch, message_serial, fence) SELECT $1, * FROM"

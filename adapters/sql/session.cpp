@@ -162,14 +162,10 @@ private:
     execution how;
     bool maybe_committed = false;
     for (int tries = 0; tries < 2; ++tries) {
-      if (!database_->connected()) {
-        if (auto fault = database_->connect())
-          how = {.ended = maybe_committed ? execution::end::unknown : execution::end::aborted, .why = *fault};
-        else
-          how = database_->execute(t, until);
-      } else {
-        how = database_->execute(t, until);
-      }
+      auto fault = database_->connected() ? std::nullopt : database_->connect();
+      if (fault && stop_.raised())
+        fault = sql_failure{sql_failure::kind::interrupted, {}, {}};
+      how = fault ? execution{.ended = execution::end::aborted, .why = *fault} : database_->execute(t, until);
       maybe_committed = maybe_committed || how.ended == execution::end::unknown;
       const auto repeatable = !maybe_committed || settings_.inbox || t.read_only;
       if (how.ended == execution::end::committed || !cured_by_reconnect(settings_.backend, how.why) || !repeatable)
@@ -179,7 +175,7 @@ private:
         break;
     }
     if (maybe_committed && how.ended == execution::end::aborted)
-      how.ended = execution::end::unknown; // The second try was stopped before it could tell.
+      how.ended = execution::end::unknown; // The second try could not tell either.
     return how;
   }
 

@@ -68,9 +68,9 @@ public:
         exec(inbox_ddl(settings_));
       return std::nullopt;
     } catch (const sql_failure& why) {
-      auto fault = why.what == sql_failure::kind::refused ? why : unreachable("it is locked or does not answer");
       close();
-      return fault;
+      return unreachable(why.what == sql_failure::kind::refused ? why.message + " (SQLite code " + why.code + ")"
+                                                                : "it does not answer");
     } catch (const std::exception& e) {
       close();
       return unreachable(e.what());

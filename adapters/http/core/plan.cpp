@@ -38,7 +38,7 @@ const std::string* find_header(const header_list& headers, std::string_view name
   return found == headers.end() ? nullptr : &found->second;
 }
 
-/// What the event wants as the body; false when it wants none. Says of what type it is.
+/// Fills in the request's body and says of what type it is; false when the event has none.
 std::variant<bool, failure> take_body(const event_value& body, const event_value& base64, request& r, std::string& type) {
   if (!base64.is_missing()) {
     auto bytes = base64_decode(base64.text());
@@ -55,7 +55,7 @@ std::variant<bool, failure> take_body(const event_value& body, const event_value
   return true;
 }
 
-/// days from 1970-01-01, by the calendar of std::chrono.
+/// Nothing for a day or time that the calendar has not.
 std::optional<wall_time> to_time(unsigned year, std::string_view month, unsigned day, unsigned h, unsigned m, unsigned s) {
   constexpr std::array<std::string_view, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -90,21 +90,22 @@ std::optional<wall_time> parse_http_date(std::string_view t) {
 std::string result_of(const settings& s, const reply& r) {
   json_writer w;
   w.begin_object().field("status", r.status).key("headers").begin_object();
-  for (const auto& [name, value] : r.headers)
-    if (std::any_of(s.result_headers.begin(), s.result_headers.end(),
-                    [&name](const std::string& kept) { return lower(kept) == name; }))
-      w.field(name, value);
+  const auto keeps = [&s](const std::string& header) {
+    return std::any_of(s.result_headers.begin(), s.result_headers.end(),
+                       [&header](const auto& kept) { return lower(kept) == header; });
+  };
+  for (const auto& header : r.headers)
+    if (keeps(header.first))
+      w.field(header.first, header.second);
   w.end_object();
   const auto* type = find_header(r.headers, "content-type");
-  if (r.body_left_out)
-    w.field("body_left_out", true); // It was too large; the effect is there all the same.
-  else if (r.body.empty())
-    ;
-  else if (type && lower(*type).find("json") != std::string::npos && is_json(r.body))
+  if (r.body_left_out) // It was too large; the effect is there all the same.
+    w.field("body_left_out", true);
+  else if (!r.body.empty() && type && lower(*type).find("json") != std::string::npos && is_json(r.body))
     w.key("body").raw(r.body);
-  else if (is_utf8(r.body))
+  else if (!r.body.empty() && is_utf8(r.body))
     w.field("body", r.body);
-  else
+  else if (!r.body.empty())
     w.field("body_base64", base64_encode(r.body));
   w.end_object();
   return w.take();

@@ -336,6 +336,15 @@ TEST_F(postgresql, eight_agents_that_meet_an_empty_database_all_find_their_inbox
   EXPECT_EQ(ask("SELECT count(*) FROM names"), "8");
 }
 
+TEST_F(postgresql, a_setup_that_is_refused_blames_the_target_and_kills_no_message) {
+  s.setup.push_back("CREATE TABLE names (code TEXT)"); // Exists.
+  const auto a = make();
+  EXPECT_THAT(a->probe().detail, HasSubstr("already exists"));
+  const auto o = perform_one(*a, name_job(1));
+  EXPECT_EQ(o.scope, wire::failure_scope::target);
+  EXPECT_TRUE(o.retryable);
+}
+
 TEST_F(postgresql, two_holders_of_one_message_have_one_effect) {
   // What a lost lease leads to: the old holder goes on, the new one begins.
   std::vector<std::future<std::vector<outcome>>> running;

@@ -179,6 +179,15 @@ TEST_F(sqlite, a_file_that_is_no_database_is_down) {
   EXPECT_EQ(perform_one(*a, name_job(1)).scope, wire::failure_scope::target);
 }
 
+TEST_F(sqlite, a_setup_that_is_refused_blames_the_target_and_kills_no_message) {
+  s.setup.push_back("CREATE TABLE names (code TEXT)"); // Exists.
+  const auto a = make();
+  EXPECT_THAT(a->probe().detail, HasSubstr("already exists"));
+  const auto o = perform_one(*a, name_job(1));
+  EXPECT_EQ(o.scope, wire::failure_scope::target);
+  EXPECT_TRUE(o.retryable);
+}
+
 TEST_F(sqlite, a_cancelled_message_of_a_batch_takes_nobody_with_it) {
   auto jobs = std::vector<job>{name_job(1), name_job(2), name_job(3)};
   jobs[1].cancel->raise(cancel_reason::lost_lease);
