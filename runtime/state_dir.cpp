@@ -129,7 +129,9 @@ result<state_dir> state_dir::open(const std::string& path) {
 }
 
 state_dir::state_dir(state_dir&& other) noexcept
-  : lock_(std::exchange(other.lock_, -1)), id_(std::move(other.id_)), incarnation_(other.incarnation_) {}
+  : lock_(std::exchange(other.lock_, -1)),
+    id_(std::move(other.id_)),
+    incarnation_(other.incarnation_) {}
 
 state_dir& state_dir::operator=(state_dir&& other) noexcept {
   if (this != &other) {

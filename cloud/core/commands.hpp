@@ -143,9 +143,9 @@ struct configured {
   wire::connection_view view;
   bool created = false;
 };
-using answer = std::variant<error, wire::enqueue_reply, wire::call_reply, call_pending, wire::session_opened, wire::heartbeat_reply,
-                            wire::session_closed, wire::claim_reply, wire::settle_reply, wire::extend_reply, wire::cancel_reply,
-                            wire::count_reply, message_answer, wire::groups_reply, wire::group_view, wire::connection_view, configured,
-                            page_answer>;
+using answer = std::variant<error, wire::enqueue_reply, wire::call_reply, call_pending, wire::session_opened,
+                            wire::heartbeat_reply, wire::session_closed, wire::claim_reply, wire::settle_reply,
+                            wire::extend_reply, wire::cancel_reply, wire::count_reply, message_answer, wire::groups_reply,
+                            wire::group_view, wire::connection_view, configured, page_answer>;
 
 } // namespace sallyport::cloud

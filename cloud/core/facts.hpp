@@ -36,13 +36,13 @@ struct returned {
   slot message;
   note_kind why;
   wall_time at;
-  wall_time due{};           // In the past: at once.
+  wall_time due{}; // In the past: at once.
   bool counts_attempt = false;
   bool counts_loss = false, solo = false;
   bool clears_started = false;
-  bool settles = false;      // The holder asked for it under the live fence: the answer is kept.
+  bool settles = false; // The holder asked for it under the live fence: the answer is kept.
   wire::outcome_kind outcome = wire::outcome_kind::release;
-  fence_token burn;          // Minted when it was taken from its holder; none otherwise.
+  fence_token burn; // Minted when it was taken from its holder; none otherwise.
   std::string detail;
 };
 /// To a final state.
@@ -51,7 +51,7 @@ struct finished {
   message_state to;
   note_kind why;
   wall_time at;
-  fence_token burn;          // Always minted.
+  fence_token burn; // Always minted.
   bool counts_attempt = false;
   bool counts_loss = false;
   bool settles = false;
@@ -64,7 +64,7 @@ struct redriven {
   wall_time at;
 };
 struct session_opened {
-  agent_index agent;         // nowhere: a new agent.
+  agent_index agent; // nowhere: a new agent.
   session_id session;
   wire::open_session body;
   std::vector<queue_index> queues; // One for each announced connection.
@@ -72,7 +72,7 @@ struct session_opened {
 };
 struct session_ended {
   agent_index agent;
-  bool expired = false;      // Its losses may still be taken back.
+  bool expired = false; // Its losses may still be taken back.
 };
 /// A held grant moves to the agent's new session, under the same fence.
 struct rebound {

@@ -36,14 +36,17 @@ std::size_t lease_table::name_hash::operator()(slot s) const {
   auto& m = (*messages)[s];
   return hash_name(m.queue, m.source(), m.event_id());
 }
-std::size_t lease_table::name_hash::operator()(const name_ref& n) const { return hash_name(n.queue, n.source, n.id); }
+std::size_t lease_table::name_hash::operator()(const name_ref& n) const {
+  return hash_name(n.queue, n.source, n.id);
+}
 bool lease_table::name_equal::operator()(const name_ref& n, slot s) const {
   auto& m = (*messages)[s];
   return m.queue == n.queue && m.event_id() == n.id && m.source() == n.source;
 }
 
 lease_table::lease_table(table_settings settings)
-  : settings_(std::move(settings)), by_name_(0, name_hash{&messages_}, name_equal{&messages_}) {}
+  : settings_(std::move(settings)),
+    by_name_(0, name_hash{&messages_}, name_equal{&messages_}) {}
 
 slot lease_table::find(message_id id) const {
   auto found = by_id_.find(id);
@@ -545,7 +548,9 @@ void lease_table::on(fact::finished&& f) {
       m.has_result = true;
       content_.push_back({tree::content, change::kind::put, result_key(m.id), std::move(f.result), {}});
     }
-    auto& counter = f.to == message_state::settled ? totals_.settled : f.to == message_state::expired ? totals_.expired : totals_.cancelled;
+    auto& counter = f.to == message_state::settled   ? totals_.settled
+                    : f.to == message_state::expired ? totals_.expired
+                                                     : totals_.cancelled;
     ++counter;
     q.settled_total += f.to == message_state::settled;
   }
@@ -660,9 +665,13 @@ void lease_table::on(fact::loss_forgiven&& f) {
   touch(f.message);
 }
 
-void lease_table::on(fact::losses_closed&& f) { agents_[f.agent].lost.clear(); }
+void lease_table::on(fact::losses_closed&& f) {
+  agents_[f.agent].lost.clear();
+}
 
-void lease_table::on(fact::touched&& f) { agents_[f.agent].deadline = f.deadline; }
+void lease_table::on(fact::touched&& f) {
+  agents_[f.agent].deadline = f.deadline;
+}
 
 void lease_table::on(fact::reach_changed&& f) {
   for (auto& [queue, state] : f.states)
@@ -684,7 +693,9 @@ void lease_table::on(fact::list_asked&& f) {
   agents_[f.agent].list_asked = f.at;
   agents_[f.agent].asked_once = true;
 }
-void lease_table::on(fact::notices_told&& f) { agents_[f.agent].notices.clear(); }
+void lease_table::on(fact::notices_told&& f) {
+  agents_[f.agent].notices.clear();
+}
 
 void lease_table::on(fact::lane_confirmed&& f) {
   auto& a = agents_[f.agent];
@@ -696,7 +707,9 @@ void lease_table::on(fact::lane_confirmed&& f) {
   touch_agent(f.agent); // Grants name their lane by its place in this list.
 }
 
-void lease_table::on(fact::extended&& f) { messages_[f.message].lease->hold_until = f.until; }
+void lease_table::on(fact::extended&& f) {
+  messages_[f.message].lease->hold_until = f.until;
+}
 
 void lease_table::on(fact::noted&& f) {
   auto& counter = f.what.what == note_kind::late_settle ? totals_.burnt_settles : totals_.stale_settles;

@@ -77,8 +77,8 @@ public:
   /// A claim is admitted first (session, lane, seq: errors, or the same grants again) and served when there is something for it.
   struct admitted {
     agent_index agent = nowhere;
-    bool repeated = false;              // The seq was answered before with grants:
-    std::vector<wire::grant> again;     // these are still the latest.
+    bool repeated = false;          // The seq was answered before with grants:
+    std::vector<wire::grant> again; // these are still the latest.
   };
   [[nodiscard]] decision<admitted> admit(const ask::claim& what, const context& c) const;
   /// What the claim would get now; empty when nothing.
@@ -88,7 +88,8 @@ public:
 
   /// What time alone brings about, at most `limit` facts of one stage. Each stage is applied before the next is decided.
   enum class stage : std::uint8_t { sessions, due, expiries, holds, targets, retention };
-  static constexpr stage stages[] = {stage::sessions, stage::due, stage::expiries, stage::holds, stage::targets, stage::retention};
+  static constexpr stage stages[] = {stage::sessions, stage::due,     stage::expiries,
+                                     stage::holds,    stage::targets, stage::retention};
   [[nodiscard]] std::vector<any_fact> sweep(stage what, const context& c, std::size_t limit) const;
   /// Ends a message that waits although its time is up. Nothing for others.
   [[nodiscard]] std::vector<any_fact> expire(message_id message, const context& c) const;
@@ -178,9 +179,9 @@ private:
 
   // Parts of decisions.
   [[nodiscard]] static std::vector<std::string> problems(const wire::queue_policy& policy);
-  [[nodiscard]] result<std::pair<message_id, bool>> place(std::vector<any_fact>& facts, queue_index q, const wire::queue_policy& policy,
-                                                          const event_item& item, message_id id, bool call, wall_time call_deadline,
-                                                          instant now) const;
+  [[nodiscard]] result<std::pair<message_id, bool>> place(std::vector<any_fact>& facts, queue_index q,
+                                                          const wire::queue_policy& policy, const event_item& item, message_id id,
+                                                          bool call, wall_time call_deadline, instant now) const;
   [[nodiscard]] fact::finished expiry(slot s, wall_time at, fence_token minted) const;
   [[nodiscard]] std::optional<error> too_many(queue_index q, const wire::queue_policy& policy, std::uint64_t added,
                                               const connection_name& name) const;
@@ -226,12 +227,12 @@ private:
   void push_back(chain& c, slot s);
   void insert_by_id(chain& c, slot s);
   void unlink(chain& c, slot s);
-  void wait(slot s);               // Into the waiting structures, as its due time, key and losses say.
+  void wait(slot s); // Into the waiting structures, as its due time, key and losses say.
   void stop_waiting(slot s);
   void offer(slot s);
   void withdraw(slot s);
   void refresh_lane(queue_info& q, std::uint64_t key);
-  void end_grant(slot s);          // Out of its holder's hands.
+  void end_grant(slot s); // Out of its holder's hands.
   [[nodiscard]] static milliseconds hold_limit(const wire::queue_policy& policy);
   void burn(message& m, fence_token minted);
   void remember(message& m, note n);
@@ -274,7 +275,7 @@ private:
   std::vector<slot> dirty_messages_;
   std::vector<queue_index> dirty_queues_;
   std::vector<agent_index> dirty_agents_;
-  batch content_;                         // Content changes since the last collect().
+  batch content_; // Content changes since the last collect().
   std::vector<message_id> erased_;
   std::size_t dirty_ = 0;
 

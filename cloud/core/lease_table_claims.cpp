@@ -49,12 +49,18 @@ decision<lease_table::admitted> lease_table::admit(const ask::claim& what, const
   admitted answer{who.index, false, {}};
   auto lane = std::find_if(a.lanes.begin(), a.lanes.end(), [&](const agent_lane& l) { return l.name == what.body.lane; });
   if (lane == a.lanes.end() && a.lanes.size() == lanes_max)
-    return {error{errc::too_many_lanes, "session " + to_string(what.session) + " has used " + std::to_string(lanes_max)
-                                          + " lanes; a lane id is kept and its seq raised, not made anew for each claim", {}, {}},
+    return {error{errc::too_many_lanes,
+                  "session " + to_string(what.session) + " has used " + std::to_string(lanes_max)
+                    + " lanes; a lane id is kept and its seq raised, not made anew for each claim",
+                  {},
+                  {}},
             std::move(facts)};
   if (lane != a.lanes.end() && what.body.seq < lane->seq)
-    return {error{errc::claim_seq_stale, "lane \"" + what.body.lane.value + "\" has claimed with seq " + std::to_string(lane->seq)
-                                           + "; " + std::to_string(what.body.seq) + " is lower", {}, {}},
+    return {error{errc::claim_seq_stale,
+                  "lane \"" + what.body.lane.value + "\" has claimed with seq " + std::to_string(lane->seq) + "; "
+                    + std::to_string(what.body.seq) + " is lower",
+                  {},
+                  {}},
             std::move(facts)};
   if (lane != a.lanes.end() && what.body.seq == lane->seq) {
     const auto index = static_cast<std::uint8_t>(lane - a.lanes.begin());

@@ -53,9 +53,9 @@ result<queue_index> lease_table::visible(const group_name& group, const connecti
 }
 
 /// Judges one event: a duplicate of a stored one, or a new fact. The second of the pair says it is a duplicate.
-result<std::pair<message_id, bool>> lease_table::place(std::vector<any_fact>& facts, queue_index q, const wire::queue_policy& policy,
-                                                       const event_item& item, message_id id, bool call, wall_time call_deadline,
-                                                       instant now) const {
+result<std::pair<message_id, bool>> lease_table::place(std::vector<any_fact>& facts, queue_index q,
+                                                       const wire::queue_policy& policy, const event_item& item, message_id id,
+                                                       bool call, wall_time call_deadline, instant now) const {
   auto& a = item.attributes;
   if (q != nowhere)
     if (auto known = by_name_.find(name_ref{q, a.source, a.id}); known != by_name_.end()) {

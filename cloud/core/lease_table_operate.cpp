@@ -88,8 +88,10 @@ decision<wire::count_reply> lease_table::decide(const ask::redrive& what, const 
     for (auto id : ids) {
       const auto s = find(id);
       if (s == nowhere || messages_[s].queue != *q)
-        return {error{errc::unknown_message, "message " + to_string(id) + " is not one of connection \"" + what.connection.value + "\"",
-                      {}, {}},
+        return {error{errc::unknown_message,
+                      "message " + to_string(id) + " is not one of connection \"" + what.connection.value + "\"",
+                      {},
+                      {}},
                 {}};
       if (messages_[s].state != message_state::dead)
         return {error{errc::not_dead, "message " + to_string(id) + " is " + std::string{state_word(messages_[s])}, {}, {}}, {}};

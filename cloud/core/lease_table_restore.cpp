@@ -210,8 +210,7 @@ void lease_table::restored(instant now) {
           ++q.lanes[m.key].held;
         break;
       }
-      default:
-        ended.emplace_back(m.due_at, s);
+      default: ended.emplace_back(m.due_at, s);
     }
     // The seq of the last claim that granted something, so that its repetition gets the same answer.
     if (m.lease && m.lease->agent != nowhere)

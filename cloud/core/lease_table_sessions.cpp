@@ -11,8 +11,8 @@ error lease_table::why_not_live(session_id session) const {
     return make_error(errc::unknown_session, "session " + to_string(session) + " is not known; open one");
   auto& a = agents_[known->second];
   if (a.live && a.session != session)
-    return make_error(errc::session_replaced, "session " + to_string(session) + " of agent \"" + a.name.value + "\" was replaced by "
-                                                + to_string(a.session));
+    return make_error(errc::session_replaced, "session " + to_string(session) + " of agent \"" + a.name.value
+                                                + "\" was replaced by " + to_string(a.session));
   return make_error(errc::session_expired, "session " + to_string(session) + " of agent \"" + a.name.value
                                              + "\" has ended; open a new one that names the fences still held");
 }
@@ -77,8 +77,9 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
   const bool same_agent = old && old->id == body.id;
   if (old && !same_agent && old->live) {
     const auto left = std::max(milliseconds{0}, old->deadline - c.now.mono);
-    auto e = make_error(errc::name_in_use, "agent \"" + body.agent.value + "\" of group \"" + body.group.value
-                                             + "\" is another installation, whose session lives; choose another name, or stop it");
+    auto e =
+      make_error(errc::name_in_use, "agent \"" + body.agent.value + "\" of group \"" + body.group.value
+                                      + "\" is another installation, whose session lives; choose another name, or stop it");
     e.retry_after_s = static_cast<unsigned>(left.count() / 1000 + 1);
     return {std::move(e), {}};
   }
@@ -87,11 +88,15 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
            + std::to_string(old->life.opening);
   };
   if (same_agent && body.life < old->life)
-    return {error{errc::session_replaced, running() + " has opened; this is " + std::to_string(body.life.process) + "."
-                                            + std::to_string(body.life.opening), {}, {}},
-            {}};
+    return {
+      error{errc::session_replaced,
+            running() + " has opened; this is " + std::to_string(body.life.process) + "." + std::to_string(body.life.opening),
+            {},
+            {}},
+      {}};
   if (same_agent && body.life == old->life && !old->live)
-    return {error{errc::session_expired, running() + " had its session, and it has ended; open with a higher opening", {}, {}}, {}};
+    return {error{errc::session_expired, running() + " had its session, and it has ended; open with a higher opening", {}, {}},
+            {}};
 
   std::vector<any_fact> facts;
   wire::session_opened reply;
@@ -111,8 +116,11 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
   for (auto& announced : body.connections) {
     auto q = find(body.group, announced.name);
     if (q == nowhere && !what.announce)
-      return {error{errc::announce_refused, "connection \"" + announced.name.value + "\" of group \"" + body.group.value
-                                              + "\" does not exist here; an admin creates it with PUT", {}, {}},
+      return {error{errc::announce_refused,
+                    "connection \"" + announced.name.value + "\" of group \"" + body.group.value
+                      + "\" does not exist here; an admin creates it with PUT",
+                    {},
+                    {}},
               {}};
     if (q == nowhere) {
       q = unborn++;
@@ -121,9 +129,11 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
       for (auto& peer : agents_)
         if (auto* theirs = peer.live && &peer != old ? peer.find(q) : nullptr;
             theirs && theirs->announced.fingerprint != announced.fingerprint)
-          return {error{errc::fingerprint_mismatch, "connection \"" + announced.name.value + "\" is \"" + announced.fingerprint
-                                                      + "\" here and \"" + theirs->announced.fingerprint + "\" at agent \""
-                                                      + peer.name.value + "\"", {}, {}},
+          return {error{errc::fingerprint_mismatch,
+                        "connection \"" + announced.name.value + "\" is \"" + announced.fingerprint + "\" here and \""
+                          + theirs->announced.fingerprint + "\" at agent \"" + peer.name.value + "\"",
+                        {},
+                        {}},
                   {}};
     }
     queues.push_back(q);
@@ -140,13 +150,14 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
     const auto kept = [&](slot s) { return std::binary_search(rebind.begin(), rebind.end(), s); };
     const bool same_process = same_agent && old->life.process == body.life.process;
     if (old->live) {
-      same_process ? give_back(facts, index, note_kind::disconnected, c.now.wall, kept) : lose(facts, index, c.now.wall, kept, next);
+      same_process ? give_back(facts, index, note_kind::disconnected, c.now.wall, kept)
+                   : lose(facts, index, c.now.wall, kept, next);
       facts.emplace_back(fact::session_ended{index, false});
     }
     if (same_process) // The process lived: what its silence cost its messages is taken back.
       for (auto& lost : old->lost)
-        if (auto& m = messages_[lost.message]; m.lease && m.lease->fence == lost.fence && m.lease->lost_last
-            && m.state == message_state::waiting)
+        if (auto& m = messages_[lost.message];
+            m.lease && m.lease->fence == lost.fence && m.lease->lost_last && m.state == message_state::waiting)
           facts.emplace_back(fact::loss_forgiven{lost.message, c.now.wall});
     facts.emplace_back(fact::losses_closed{index});
   }

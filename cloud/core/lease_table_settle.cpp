@@ -94,8 +94,8 @@ decision<wire::verdict> lease_table::decide(const wire::settlement& what, agent_
       const bool known = std::any_of(m.lease->history.begin(), m.lease->history.end(),
                                      [&](const note& n) { return n.what == kind && n.fence == what.fence; });
       if (!known)
-        facts.emplace_back(fact::noted{s, {c.now.wall, kind, by, {}, what.fence,
-                                           "reported " + std::string{wire::to_string(what.outcome)} + ", late"}});
+        facts.emplace_back(fact::noted{
+          s, {c.now.wall, kind, by, {}, what.fence, "reported " + std::string{wire::to_string(what.outcome)} + ", late"}});
     }
     return {std::move(v), std::move(facts)};
   }
@@ -157,8 +157,7 @@ void lease_table::accept(std::vector<any_fact>& facts, slot s, const wire::settl
       facts.emplace_back(std::move(f));
       return take_run(facts, s, at, next);
     }
-    case wire::outcome_kind::failed:
-      break;
+    case wire::outcome_kind::failed: break;
   }
   accept_failure(facts, s, how, c, next);
 }
@@ -193,8 +192,8 @@ void lease_table::accept_failure(std::vector<any_fact>& facts, slot s, const wir
   // A call is final at its first failure, unless it is certain that nothing was done: its asker can decide better than a retry.
   const bool call_ends = m.call && (unknown_effect || !how.retryable || last);
   if (call_ends || kills || !how.retryable || last) {
-    fact::finished f{s, call_ends ? message_state::settled : message_state::dead, call_ends ? note_kind::failed : note_kind::dead, at,
-                     next()};
+    fact::finished f{s, call_ends ? message_state::settled : message_state::dead, call_ends ? note_kind::failed : note_kind::dead,
+                     at, next()};
     f.counts_attempt = true;
     f.settles = true;
     f.outcome = wire::outcome_kind::failed;

@@ -131,7 +131,8 @@ wire::connection_view lease_table::view_of(queue_index qi, wall_time now) const 
   v.behind_key = q.lane_waiting - q.lane_delayed - q.lane_offered;
   v.ready = q.fifo.count + q.early.size() + q.suspects.size();
   v.granted = q.granted, v.dead = q.dead.count, v.retained = q.finals.count;
-  v.enqueued_total = q.enqueued_total, v.settled_total = q.settled_total, v.failed_total = q.failed_total, v.lost_total = q.lost_total;
+  v.enqueued_total = q.enqueued_total, v.settled_total = q.settled_total, v.failed_total = q.failed_total,
+  v.lost_total = q.lost_total;
   auto oldest = never;
   const auto see = [&](slot s) {
     if (s != nowhere)

@@ -25,21 +25,40 @@ using queue_index = std::uint32_t;
 using agent_index = std::uint32_t;
 inline constexpr std::uint32_t nowhere = ~std::uint32_t{0};
 inline constexpr wall_time never = wall_time::max();
-inline constexpr std::uint32_t suspects_max = 256;    // Suspects of one session at the first try; halved with every further loss.
-inline constexpr std::uint8_t suspect_losses = 2;     // Lost so often, a message is tried apart from the innocent.
-inline constexpr std::uint8_t solo_losses_max = 3;    // Lost so often as the only grant of its session, it is a dead letter.
+inline constexpr std::uint32_t suspects_max = 256; // Suspects of one session at the first try; halved with every further loss.
+inline constexpr std::uint8_t suspect_losses = 2;  // Lost so often, a message is tried apart from the innocent.
+inline constexpr std::uint8_t solo_losses_max = 3; // Lost so often as the only grant of its session, it is a dead letter.
 inline constexpr std::size_t lanes_max = 8;
-inline constexpr std::uint8_t no_lane = 0xff;         // Of a grant that was carried into its session by the opening.
-inline constexpr std::size_t history_max = 64;        // Notes kept of one message; older ones give way, but for the first few.
+inline constexpr std::uint8_t no_lane = 0xff;  // Of a grant that was carried into its session by the opening.
+inline constexpr std::size_t history_max = 64; // Notes kept of one message; older ones give way, but for the first few.
 inline constexpr std::size_t error_bytes_max = 1024;
 
 enum class message_state : std::uint8_t { waiting, granted, settled, dead, expired, cancelled };
-[[nodiscard]] inline bool is_final(message_state s) { return s >= message_state::settled; }
+[[nodiscard]] inline bool is_final(message_state s) {
+  return s >= message_state::settled;
+}
 
 /// What a note of a message's history says. The names are the wire's words (lease_table_view.cpp); numbers are stored.
 enum class note_kind : std::uint8_t {
-  granted = 1, lost, disconnected, released, settled, failed, target_failed, taken_back, hold_limit, stale_settle, late_settle,
-  dead, expired, cancelled, redriven, loss_forgiven, rebound, closed, elided,
+  granted = 1,
+  lost,
+  disconnected,
+  released,
+  settled,
+  failed,
+  target_failed,
+  taken_back,
+  hold_limit,
+  stale_settle,
+  late_settle,
+  dead,
+  expired,
+  cancelled,
+  redriven,
+  loss_forgiven,
+  rebound,
+  closed,
+  elided,
 };
 struct note {
   wall_time at{};
@@ -60,14 +79,14 @@ struct lease_info {
   session_id session;          // The same.
   wall_time granted_at{};
   mono_time hold_until{};
-  std::uint64_t seq = 0; // Of the claim that granted it,
-  std::uint8_t lane = 0; // on this lane of the agent.
+  std::uint64_t seq = 0;       // Of the claim that granted it,
+  std::uint8_t lane = 0;       // on this lane of the agent.
   bool started_before = false; // maybe_started as it was before the last grant.
-  bool as_suspect = false; // Granted as one.
-  bool lost_last = false; // The last grant was lost, and the loss has not been taken back.
-  bool lost_solo = false; // It was its session's only grant.
-  std::string error;      // Of the last failure.
-  std::string result;     // Kept here for calls only; else it is content.
+  bool as_suspect = false;     // Granted as one.
+  bool lost_last = false;      // The last grant was lost, and the loss has not been taken back.
+  bool lost_solo = false;      // It was its session's only grant.
+  std::string error;           // Of the last failure.
+  std::string result;          // Kept here for calls only; else it is content.
   std::vector<note> history;
 };
 
@@ -75,13 +94,13 @@ struct message {
   message_id id;
   digest128 content;
   wall_time enqueued_at{};
-  wall_time due_at{};           // waiting: not before; final: when it became so.
+  wall_time due_at{}; // waiting: not before; final: when it became so.
   wall_time expires_at = never;
   std::uint64_t key = 0;        // Hash of the partition key; 0 means unordered. A collision only orders more than was asked.
   std::unique_ptr<char[]> name; // source, id: not terminated; see source().
   std::uint32_t source_bytes = 0, id_bytes = 0;
-  wire::shared_bytes event;     // While it is in the cache; else it is fetched.
-  std::uint32_t bytes = 0;      // Of the event.
+  wire::shared_bytes event; // While it is in the cache; else it is fetched.
+  std::uint32_t bytes = 0;  // Of the event.
   queue_index queue = 0;
   slot prev = nowhere, next = nowhere; // In exactly one chain: fifo, key lane, held, dead or final.
   std::uint16_t attempts = 0;
@@ -110,9 +129,9 @@ struct chain {
 /// The messages of one partition key that wait, in order. One session holds a run of them at a time.
 struct key_lane {
   chain waiting;
-  slot offered = nowhere;      // Its head, while it may be granted.
-  std::uint32_t held = 0;      // Granted messages of this key.
-  std::uint32_t blocking = 0;  // Dead letters that block the key (on_dead = block).
+  slot offered = nowhere;     // Its head, while it may be granted.
+  std::uint32_t held = 0;     // Granted messages of this key.
+  std::uint32_t blocking = 0; // Dead letters that block the key (on_dead = block).
 };
 
 /// The circuit breaker of one target, shared by its group.
@@ -128,15 +147,15 @@ struct queue_info {
   group_name group;
   connection_name name;
   wire::queue_policy policy;
-  chain fifo;                                       // Never granted, unordered: by id because appended so.
-  std::set<std::pair<message_id, slot>> early;      // Came back, or heads of key lanes: by id.
-  std::set<std::pair<message_id, slot>> suspects;   // The same, of those lost too often to travel with others.
+  chain fifo;                                     // Never granted, unordered: by id because appended so.
+  std::set<std::pair<message_id, slot>> early;    // Came back, or heads of key lanes: by id.
+  std::set<std::pair<message_id, slot>> suspects; // The same, of those lost too often to travel with others.
   boost::unordered_flat_map<std::uint64_t, key_lane> lanes;
   chain dead, finals;
   circuit target;
   std::uint64_t live = 0, granted = 0, delayed = 0, lane_waiting = 0, lane_delayed = 0, lane_offered = 0;
   std::uint64_t enqueued_total = 0, settled_total = 0, failed_total = 0, lost_total = 0;
-  agent_index suspect_host = nowhere;               // Whose session is being emptied, or holds suspects, of this queue.
+  agent_index suspect_host = nowhere; // Whose session is being emptied, or holds suspects, of this queue.
   bool dirty = false;
   bool woken = false;
 };
@@ -160,18 +179,18 @@ struct agent_info {
   agent_id id;
   incarnation life;
   std::string version;
-  session_id session;      // The live or last one.
+  session_id session; // The live or last one.
   bool live = false;
-  mono_time deadline{};    // live: when the session expires.
-  mono_time looked_at{};   // When the sweep looks at it next: its one entry among the table's timers.
-  mono_time list_asked{};  // When the last list was asked for.
+  mono_time deadline{};   // live: when the session expires.
+  mono_time looked_at{};  // When the sweep looks at it next: its one entry among the table's timers.
+  mono_time list_asked{}; // When the last list was asked for.
   bool asked_once = false;
   std::vector<agent_lane> lanes;
   std::vector<agent_connection> connections;
   chain held;
   std::uint32_t suspects_held = 0;
-  std::vector<lost_grant> lost;           // By the expiry of its last session; taken back if the same process returns.
-  std::vector<wire::held_grant> notices;  // Taken from it and not told yet.
+  std::vector<lost_grant> lost;          // By the expiry of its last session; taken back if the same process returns.
+  std::vector<wire::held_grant> notices; // Taken from it and not told yet.
   std::uint64_t granted_total = 0, settled_total = 0, lost_total = 0;
   bool dirty = false;
 

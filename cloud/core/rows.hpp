@@ -44,7 +44,7 @@ class row_writer {
 public:
   explicit row_writer(std::uint8_t format) { num(format); }
   template <class T>
-    requires std::is_integral_v<T> || std::is_enum_v<T>
+  requires std::is_integral_v<T> || std::is_enum_v<T>
   void num(T value) {
     char bytes[sizeof value];
     std::memcpy(bytes, &value, sizeof value);
@@ -68,8 +68,7 @@ class row_reader {
 public:
   explicit row_reader(std::string_view in) : in_(in) {}
   template <class T>
-    requires std::is_integral_v<T> || std::is_enum_v<T>
-  T num() {
+  requires std::is_integral_v<T> || std::is_enum_v<T> T num() {
     T value{};
     if (in_.size() < sizeof value)
       return ok_ = false, in_ = {}, value;

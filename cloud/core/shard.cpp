@@ -11,9 +11,9 @@ namespace sallyport::cloud {
 
 namespace {
 
-constexpr std::size_t sweep_limit = 4096;  // Facts of one stage in one tick: a long list must not hold up what arrives.
+constexpr std::size_t sweep_limit = 4096; // Facts of one stage in one tick: a long list must not hold up what arrives.
 constexpr std::chrono::hours epoch_ahead_max{24 * 366};
-constexpr unsigned busy_retry_s = 1;       // Retry-After where there is no better guess.
+constexpr unsigned busy_retry_s = 1; // Retry-After where there is no better guess.
 
 error refusal(errc code, std::string detail, unsigned retry_after_s = busy_retry_s) {
   return {code, std::move(detail), std::nullopt, retry_after_s};
@@ -38,8 +38,8 @@ struct shard::body {
   struct waiting_call {
     message_id message;
     milliseconds wait{};
-    mono_time until;          // Then 202,
-    mono_time deadline;       // or 504 when this comes first.
+    mono_time until;    // Then 202,
+    mono_time deadline; // or 504 when this comes first.
   };
   // An answer that waits for its position to be durable.
   struct held_answer {
@@ -50,25 +50,25 @@ struct shard::body {
 
   shard_settings settings;
   lease_table table;
-  std::uint64_t tail = 0;          // Of the store, after the last durable append.
-  std::uint64_t gathering = 1;     // Position of the batch that gathers.
-  std::uint64_t durable = 0;       // Highest durable position. At most one append is under way: gathering - 1.
+  std::uint64_t tail = 0;      // Of the store, after the last durable append.
+  std::uint64_t gathering = 1; // Position of the batch that gathers.
+  std::uint64_t durable = 0;   // Highest durable position. At most one append is under way: gathering - 1.
   bool appending = false;
-  bool broken = false;             // Memory is ahead of the disk: nothing is decided until a new life begins.
+  bool broken = false; // Memory is ahead of the disk: nothing is decided until a new life begins.
   bool filling = true;
   bool draining = false;
   bool room = true;
   std::string no_room_why;
-  instant last{};                  // The latest time anybody has told.
+  instant last{}; // The latest time anybody has told.
   mono_time last_tick{};
   shard_counters counted;
 
   std::vector<duty_item> duties;
   std::deque<held_answer> held;
-  std::unordered_map<std::string, std::list<parked_claim>> parked;   // By group, oldest first.
+  std::unordered_map<std::string, std::list<parked_claim>> parked; // By group, oldest first.
   std::map<std::uint64_t, std::pair<std::string, std::list<parked_claim>::iterator>> parked_by_ticket;
-  std::set<std::pair<mono_time, std::uint64_t>> timeouts;            // Of parked claims and waiting calls, by ticket.
-  std::map<std::uint64_t, waiting_call> calls;                       // By ticket.
+  std::set<std::pair<mono_time, std::uint64_t>> timeouts; // Of parked claims and waiting calls, by ticket.
+  std::map<std::uint64_t, waiting_call> calls;            // By ticket.
   std::multimap<message_id, std::uint64_t> calls_by_message;
   batch changes;
 
@@ -137,8 +137,11 @@ struct shard::body {
       // Epochs are wall-clock milliseconds or little above: a number far in the future would use up the fences for good.
       const auto latest = static_cast<std::uint64_t>((c.now.wall.time_since_epoch() + epoch_ahead_max).count());
       if (what.body.highest_epoch.value > latest)
-        return answer_to(from, error{errc::invalid_request, "highest_epoch " + std::to_string(what.body.highest_epoch.value)
-                                                              + " is no epoch that a hub can have had", {}, {}});
+        return answer_to(
+          from, error{errc::invalid_request,
+                      "highest_epoch " + std::to_string(what.body.highest_epoch.value) + " is no epoch that a hub can have had",
+                      {},
+                      {}});
       // An agent has seen a later life of this hub: the store was restored from a backup. Go on above what it has seen.
       const auto why = "agent \"" + what.body.agent.value + "\" has seen epoch " + std::to_string(what.body.highest_epoch.value)
                        + ", this store is at " + std::to_string(table.epoch().value)
@@ -320,8 +323,10 @@ struct shard::body {
       // it; else an agent has it, and nobody knows what it has done.
       table.apply(table.expire(message, c));
       if (!answer_call({from}, message))
-        answer_to({from}, error{errc::call_outcome_unknown, "message " + to_string(message)
-                                                              + " may have been carried out; ask for it again", {}, {}});
+        answer_to({from}, error{errc::call_outcome_unknown,
+                                "message " + to_string(message) + " may have been carried out; ask for it again",
+                                {},
+                                {}});
     }
   }
 
@@ -508,6 +513,8 @@ shard_counters shard::counters() const {
   return c;
 }
 
-epoch_number shard::epoch() const { return body_->table.epoch(); }
+epoch_number shard::epoch() const {
+  return body_->table.epoch();
+}
 
 } // namespace sallyport::cloud

@@ -23,7 +23,7 @@ namespace sallyport::cloud {
 
 struct shard_settings {
   milliseconds session_ttl{10'000};
-  wire::queue_policy policy;        // For new queues.
+  wire::queue_policy policy; // For new queues.
   bool announce = true;
   std::uint32_t claim_messages = 1024;
   std::uint32_t parked_max = 40'000; // Claims and calls waiting at once.
@@ -59,7 +59,8 @@ using duty_item = std::variant<duty::append, duty::reply, duty::reopen, duty::st
 
 /// Counted since the start of the process; read on the shard's thread.
 struct shard_counters {
-  std::uint64_t enqueued = 0, duplicates = 0, granted = 0, settled = 0, failed = 0, lost = 0, dead = 0, expired = 0, cancelled = 0;
+  std::uint64_t enqueued = 0, duplicates = 0, granted = 0, settled = 0, failed = 0, lost = 0, dead = 0, expired = 0,
+                cancelled = 0;
   std::uint64_t stale_settles = 0, burnt_settles = 0, sessions_opened = 0, sessions_expired = 0, appends = 0, append_failures = 0;
   std::uint64_t messages_live = 0, messages_retained = 0, sessions_live = 0, claims_parked = 0, calls_waiting = 0;
 };

@@ -1,19 +1,22 @@
 // Groups of agents, each a process: shares, deaths, drains, and what the hub's history says of them.
 #include "tests/integration/world.hpp"
+#include "tests/support/tls_server.hpp"
 
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <atomic>
+#include <future>
 #include <set>
-#include <thread>
 
 namespace sallyport::testing {
 
 namespace {
 
 std::string null_connection(int latency_ms, int batch = 16, int credit = 64) {
-  return fmt::format("[[connection]]\nname = \"sink\"\nadapter = \"null\"\ncredit = {}\n[connection.null]\nlatency_ms = {}\nbatch_max = {}\n",
-                     credit, latency_ms, batch);
+  return fmt::format(
+    "[[connection]]\nname = \"sink\"\nadapter = \"null\"\ncredit = {}\n[connection.null]\nlatency_ms = {}\nbatch_max = {}\n",
+    credit, latency_ms, batch);
 }
 
 /// One SQLite file that all agents write, without a unique constraint: a doubled effect shows.
@@ -74,9 +77,13 @@ void share_the_work(int agents, int messages) {
 
 } // namespace
 
-TEST(group, three_agents_share_the_work) { share_the_work(3, 3'000); }
+TEST(group, three_agents_share_the_work) {
+  share_the_work(3, 3'000);
+}
 
-TEST(group, twenty_agents_share_the_work) { share_the_work(20, 6'000); }
+TEST(group, twenty_agents_share_the_work) {
+  share_the_work(20, 6'000);
+}
 
 TEST(group, agents_and_hub_are_killed_under_load_and_every_message_takes_effect_once) {
   world w;
@@ -169,13 +176,30 @@ TEST(group, a_restarted_agent_works_again_before_its_old_session_could_have_expi
 }
 
 TEST(group, a_paused_agent_that_wakes_up_settles_nothing_that_moved_on) {
+  // The local system: keeps its first caller waiting until it may go on, and answers everybody else at once.
+  std::atomic<int> callers{0};
+  std::promise<void> go_on;
+  const auto may_go_on = go_on.get_future().share();
+  tls_server shop({}, [&](peer& p) {
+    while (p.read_request()) {
+      if (callers++ == 0)
+        may_go_on.wait_for(std::chrono::seconds(60));
+      if (!p.write(http_ok()))
+        return;
+    }
+  });
+  const auto connection = fmt::format("[[connection]]\nname = \"shop\"\nadapter = \"http\"\non_lost_lease = \"finish\"\n"
+                                      "[connection.http]\nurl = \"http://127.0.0.1:{}\"\npath = \"/orders\"\n",
+                                      shop.port());
   world w{{.session_ttl = milliseconds{1'500}}};
-  w.start_agent("sleeper", null_connection(1'000, 1, 4));
-  auto id = w.enqueue("sink", 0, 1).front();
-  w.wait_until("the grant", [&] { return w.message(id).state == "granted"; });
+  w.start_agent("sleeper", connection);
+  w.wait_until("the connection", [&] { return w.ask("GET", "/v1/groups/plant/connections/shop").status == 200; });
+  const auto id = w.enqueue("shop", 0, 1).front();
+  w.wait_until("the attempt to be under way", [&] { return callers == 1; });
   w.agent("sleeper").signal(SIGSTOP);
-  w.start_agent("other", null_connection(0));
+  w.start_agent("other", connection);
   w.wait_until("another agent settles it", [&] { return w.message(id).state == "settled"; });
+  go_on.set_value();
   w.agent("sleeper").signal(SIGCONT);
   w.wait_until("the sleeper reports too late", [&] { return count(w.message(id), "stale_settle") == 1; });
   const auto m = w.message(id);

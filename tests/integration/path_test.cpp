@@ -65,8 +65,9 @@ TEST(path, events_go_over_tls_through_a_proxy_with_a_password_into_postgresql_on
   w.wait_until("all settled", [&] { return w.drained("erp"); });
   EXPECT_EQ(server.run(database, "SELECT count(*) || ' ' || count(DISTINCT n) FROM orders"), "1500 1500");
 
-  const auto asked = w.ask("POST", "/v1/groups/plant/connections/erp/calls",
-                           R"({"specversion":"1.0","id":"q1","source":"/test","type":"read","data":{}})", "application/cloudevents+json");
+  const auto asked =
+    w.ask("POST", "/v1/groups/plant/connections/erp/calls",
+          R"({"specversion":"1.0","id":"q1","source":"/test","type":"read","data":{}})", "application/cloudevents+json");
   EXPECT_EQ(asked.status, 200) << asked.body;
   EXPECT_NE(asked.body.find("1500"), std::string::npos) << asked.body;
 
@@ -108,8 +109,7 @@ TEST(path, a_hub_with_a_wrong_certificate_is_refused_by_name_and_issuer) {
   world w{{.tls = true}};
   temp_dir elsewhere;
   certificate_authority other(elsewhere.path(), "Somebody Else's CA");
-  auto& a = w.start_agent("a", "[[connection]]\nname = \"sink\"\nadapter = \"null\"\n", {},
-                          "");
+  auto& a = w.start_agent("a", "[[connection]]\nname = \"sink\"\nadapter = \"null\"\n", {}, "");
   w.wait_until("the right authority is accepted", [&] { return w.is_live("a"); });
   a.stop(SIGTERM);
   // The same agent, trusting somebody else.

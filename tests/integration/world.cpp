@@ -32,19 +32,21 @@ world::world(world_options options) : options_(std::move(options)) {
   start_hub();
 }
 
-std::string world::hub_url() const { return fmt::format("{}://localhost:{}", options_.tls ? "https" : "http", port_); }
+std::string world::hub_url() const {
+  return fmt::format("{}://localhost:{}", options_.tls ? "https" : "http", port_);
+}
 
 void world::start_hub() {
-  std::string config = fmt::format("[hub]\ndata_dir = \"{}\"\nsession_ttl_ms = {}\n{}", folder / "hub", options_.session_ttl.count(),
-                                   options_.hub);
+  std::string config =
+    fmt::format("[hub]\ndata_dir = \"{}\"\nsession_ttl_ms = {}\n{}", folder / "hub", options_.session_ttl.count(), options_.hub);
   if (options_.tls) {
     const auto files = ca_->issue();
     config += fmt::format("[hub.tls]\ncert_file = \"{}\"\nkey_file = \"{}\"\n", files.cert, files.key);
   }
   if (!options_.policy.empty())
     config += "[hub.policy]\n" + options_.policy;
-  std::vector<std::string> argv{SALLYPORT_BINARY, "hub", "--config", folder.write("hub.toml", config), "--listen",
-                                fmt::format("127.0.0.1:{}", port_)};
+  std::vector<std::string> argv{
+    SALLYPORT_BINARY, "hub", "--config", folder.write("hub.toml", config), "--listen", fmt::format("127.0.0.1:{}", port_)};
   if (!options_.tls)
     argv.push_back("--dev");
   const auto life = std::to_string(++runs_);
@@ -57,12 +59,12 @@ void world::start_hub() {
 
 process& world::start_agent(const std::string& name, const std::string& connections, const std::string& more,
                             const std::string& tables) {
-  const auto config = fmt::format("[agent]\ngroup = \"plant\"\nname = \"{0}\"\nstate_dir = \"{1}\"\nhubs = [\"{2}\"]\n"
-                                  "token = \"env:AGENT_TOKEN\"\nreconnect_min_ms = 50\nreconnect_max_ms = 500\nprobe_interval_ms = 500\n"
-                                  "{3}\n{4}{5}\n{6}",
-                                  name, folder / ("state-" + name), hub_url(), more,
-                                  ca_ ? fmt::format("[agent.tls]\nca_file = \"{}\"\n", ca_->ca_file()) : std::string{}, tables,
-                                  connections);
+  const auto config =
+    fmt::format("[agent]\ngroup = \"plant\"\nname = \"{0}\"\nstate_dir = \"{1}\"\nhubs = [\"{2}\"]\n"
+                "token = \"env:AGENT_TOKEN\"\nreconnect_min_ms = 50\nreconnect_max_ms = 500\nprobe_interval_ms = 500\n"
+                "{3}\n{4}{5}\n{6}",
+                name, folder / ("state-" + name), hub_url(), more,
+                ca_ ? fmt::format("[agent.tls]\nca_file = \"{}\"\n", ca_->ca_file()) : std::string{}, tables, connections);
   const auto life = std::to_string(++runs_);
   auto& p = agents_[name];
   p = nullptr; // The one before, if any, is gone first.
@@ -101,7 +103,8 @@ io::client& world::client() {
   return *client_;
 }
 
-answered world::ask(const std::string& method, const std::string& target, const std::string& body, const std::string& content_type) {
+answered world::ask(const std::string& method, const std::string& target, const std::string& body,
+                    const std::string& content_type) {
   runtime::http_request r;
   r.method = method, r.target = target, r.body = body, r.content_type = content_type;
   auto reply = client().send(std::move(r));
@@ -116,14 +119,23 @@ std::vector<message_id> world::enqueue(const std::string& connection, int from, 
     json_writer w;
     w.begin_array();
     for (int n = begin; n < std::min(to, begin + 100); ++n)
-      w.begin_object().field("specversion", "1.0").field("id", prefix + std::to_string(n)).field("source", "/test")
-        .field("type", "test").key("data").begin_object().field("n", n).end_object().end_object();
+      w.begin_object()
+        .field("specversion", "1.0")
+        .field("id", prefix + std::to_string(n))
+        .field("source", "/test")
+        .field("type", "test")
+        .key("data")
+        .begin_object()
+        .field("n", n)
+        .end_object()
+        .end_object();
     w.end_array();
     const auto body = w.take();
     answered a;
     if (!eventually(
           [&] {
-            a = ask("POST", "/v1/groups/plant/connections/" + connection + "/messages", body, "application/cloudevents-batch+json");
+            a =
+              ask("POST", "/v1/groups/plant/connections/" + connection + "/messages", body, "application/cloudevents-batch+json");
             return a.status == 201;
           },
           std::chrono::seconds(30)))
@@ -157,8 +169,12 @@ void world::wait_until(const std::string& what, const std::function<bool()>& hol
 world::ran world::sallyport(std::vector<std::string> words) {
   words.insert(words.begin(), SALLYPORT_BINARY);
   const auto run = std::to_string(++runs_);
-  process p{{words, {"SALLYPORT_HUB=" + hub_url(), "SALLYPORT_TOKEN=" + token_}, folder / ("run-out-" + run), folder / ("run-err-" + run),
-             {}, {}}};
+  process p{{words,
+             {"SALLYPORT_HUB=" + hub_url(), "SALLYPORT_TOKEN=" + token_},
+             folder / ("run-out-" + run),
+             folder / ("run-err-" + run),
+             {},
+             {}}};
   auto end = p.wait();
   return {end && end->signal == 0 ? end->code : -1, p.out(), p.err()};
 }

@@ -22,10 +22,10 @@
 namespace sallyport::testing {
 
 struct world_options {
-  bool tls = false;                    // A certificate of its own authority and tokens; else --dev.
+  bool tls = false; // A certificate of its own authority and tokens; else --dev.
   milliseconds session_ttl{3'000};
-  std::string hub;                     // More lines for the hub's [hub],
-  std::string policy;                  // and for [hub.policy].
+  std::string hub;    // More lines for the hub's [hub],
+  std::string policy; // and for [hub.policy].
 };
 
 struct answered {

@@ -41,9 +41,7 @@ TEST(state_dir, a_second_process_is_refused_and_told_who_holds_it) {
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.err().code, errc::state_locked);
   EXPECT_NE(second.err().detail.find(std::to_string(::getpid())), std::string::npos) << second.err().detail;
-  {
-    auto gone = std::move(*first);
-  }
+  { auto gone = std::move(*first); }
   EXPECT_TRUE(state_dir::open(folder / "state").ok()) << "the lock goes with its holder";
 }
 

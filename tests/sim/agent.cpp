@@ -160,8 +160,8 @@ void plain_agent::beat() {
     if (session_ != session)
       return;
     if (a) {
-      if (auto* e = std::get_if<error>(&*a); e && (e->code == errc::session_expired || e->code == errc::unknown_session
-                                                    || e->code == errc::session_replaced))
+      if (auto* e = std::get_if<error>(&*a);
+          e && (e->code == errc::session_expired || e->code == errc::unknown_session || e->code == errc::session_replaced))
         return lose_session();
       if (auto* reply = std::get_if<wire::heartbeat_reply>(&*a)) {
         heard(sent);

@@ -31,21 +31,25 @@ private:
 class agent {
 public:
   agent(stage& s, history& h, hub& at, target& t, std::string name)
-    : net(s, h, at), stage_(s), history_(h), target_(t), name_(std::move(name)) {}
+    : net(s, h, at),
+      stage_(s),
+      history_(h),
+      target_(t),
+      name_(std::move(name)) {}
   virtual ~agent() = default;
 
-  void start();                       // A new process.
+  void start(); // A new process.
   void crash();
-  void pause(milliseconds how_long);  // SIGSTOP, later SIGCONT.
-  virtual void crash_a_part() {}      // Something inside fails and is restarted; the process lives.
+  void pause(milliseconds how_long); // SIGSTOP, later SIGCONT.
+  virtual void crash_a_part() {}     // Something inside fails and is restarted; the process lives.
   [[nodiscard]] bool up() const { return up_; }
   line net;
-  bool healthy = false;               // No more failures of its own making.
-  std::string poison;                 // The event that ends this process when tried.
+  bool healthy = false; // No more failures of its own making.
+  std::string poison;   // The event that ends this process when tried.
 
 protected:
-  virtual void begin() = 0;           // The process has started.
-  virtual void end() = 0;             // It is dead: forget everything but the state directory.
+  virtual void begin() = 0; // The process has started.
+  virtual void end() = 0;   // It is dead: forget everything but the state directory.
 
   void later(milliseconds wait, std::function<void()> what); // In this life of the process, when it is not standing still.
   void ask(decltype(cloud::command::what) what, milliseconds timeout, std::function<void(std::optional<cloud::answer>)> done);

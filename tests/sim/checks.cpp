@@ -76,7 +76,8 @@ void settlements(history& h) {
     }
     auto [it, fresh] = first.try_emplace({v.fence, v.sent}, v.kind);
     if (!fresh && (it->second == wire::verdict_kind::settled) != (v.kind == wire::verdict_kind::settled))
-      h.violate(fmt::format("fence {}: first {}, then {}", to_string(v.fence), wire::to_string(it->second), wire::to_string(v.kind)));
+      h.violate(
+        fmt::format("fence {}: first {}, then {}", to_string(v.fence), wire::to_string(it->second), wire::to_string(v.kind)));
   }
 }
 
@@ -128,8 +129,9 @@ void order(history& h, const views& seen) {
             || e.what == "taken_back" || e.what == "disconnected" || e.what == "closed" || e.what == "hold_limit") {
           if (!since)
             since = e.at;
-        } else if (since && (e.what == "granted" || e.what == "rebound" || e.what == "dead" || e.what == "expired" || e.what == "cancelled"
-                             || e.what == "settled")) {
+        } else if (since
+                   && (e.what == "granted" || e.what == "rebound" || e.what == "dead" || e.what == "expired"
+                       || e.what == "cancelled" || e.what == "settled")) {
           idle.push_back({*since, e.at, {}});
           since.reset();
         }
@@ -138,7 +140,8 @@ void order(history& h, const views& seen) {
         if (e.what == "granted")
           for (auto& gap : idle)
             if (gap.from < e.at && e.at < gap.to)
-              h.violate(fmt::format("key {}: {} was granted while {}, before it, was waiting", key, messages[i + 1]->id, messages[i]->id));
+              h.violate(fmt::format("key {}: {} was granted while {}, before it, was waiting", key, messages[i + 1]->id,
+                                    messages[i]->id));
     }
 }
 

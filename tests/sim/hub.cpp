@@ -8,7 +8,9 @@ namespace sallyport::sim {
 
 using namespace cloud;
 
-hub::hub(stage& s, history& h, shard_settings settings) : stage_(s), history_(h), settings_(std::move(settings)) { start(); }
+hub::hub(stage& s, history& h, shard_settings settings) : stage_(s), history_(h), settings_(std::move(settings)) {
+  start();
+}
 
 void hub::start() {
   core_ = std::make_unique<shard>(settings_);
@@ -45,7 +47,9 @@ void hub::crash() {
   arrived_.clear();
 }
 
-void hub::pause(milliseconds how_long) { paused_until_ = stage_.now().mono + how_long; }
+void hub::pause(milliseconds how_long) {
+  paused_until_ = stage_.now().mono + how_long;
+}
 
 void hub::arrive(command what, completion done) {
   if (!up())

@@ -115,13 +115,11 @@ void kept_agent::carry(session_keeper::actions what) {
         carry(lanes_->ended());
       carry(keeper_->on(leases_->presence_for(*p), now()));
     } else if (auto* o = std::get_if<send_open>(&one)) {
-      ask(ask::open{o->body, true}, o->timeout, answered([this](auto& a) {
-            carry(keeper_->opened(reply_of<wire::session_opened>(a), now()));
-          }));
+      ask(ask::open{o->body, true}, o->timeout,
+          answered([this](auto& a) { carry(keeper_->opened(reply_of<wire::session_opened>(a), now())); }));
     } else if (auto* h = std::get_if<send_heartbeat>(&one)) {
-      ask(ask::beat{h->session, h->body}, h->timeout, answered([this](auto& a) {
-            carry(keeper_->heard(reply_of<wire::heartbeat_reply>(a), now()));
-          }));
+      ask(ask::beat{h->session, h->body}, h->timeout,
+          answered([this](auto& a) { carry(keeper_->heard(reply_of<wire::heartbeat_reply>(a), now())); }));
     } else if (auto* started = std::get_if<session_started>(&one)) {
       session_ = started->session;
       stage_.say(fmt::format("{} has session {}, {} lost", name_, to_string(session_), started->lost.size()));
@@ -247,8 +245,9 @@ void kept_agent::finish(const std::shared_ptr<const job_batch>& jobs) {
   outcomes->id = jobs->id;
   outcomes->crashed = !healthy && stage_.one_in(60);
   for (auto& g : jobs->grants)
-    outcomes->items.push_back(outcomes->crashed ? settle_crashed({g.message, g.fence}, wire::effect_promise::exactly_once, jobs->grants.size(), "crashed")
-                                                : attempt(g, ids_[g.fence]));
+    outcomes->items.push_back(
+      outcomes->crashed ? settle_crashed({g.message, g.fence}, wire::effect_promise::exactly_once, jobs->grants.size(), "crashed")
+                        : attempt(g, ids_[g.fence]));
   unconfirmed_[outcomes->id] = outcomes;
   const auto unit = unit_;
   carry(leases_->ended(*outcomes, now()));

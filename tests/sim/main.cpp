@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
       fmt::print("seed {}: {}\n", seed, v);
   }
   const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  fmt::print("sim: seeds={} steps={} crashes={} faults={} violations={} seconds={:.1f}\n", last - first + 1, total, crashes, faults,
-             violations, seconds);
+  fmt::print("sim: seeds={} steps={} crashes={} faults={} violations={} seconds={:.1f}\n", last - first + 1, total, crashes,
+             faults, violations, seconds);
   return violations == 0 ? 0 : 1;
 }

@@ -46,9 +46,9 @@ private:
       i.attributes.not_before = e.not_before;
     if (e.expires_at != wall_time::max())
       i.attributes.expires_at = e.expires_at;
-    i.bytes = std::make_shared<const std::string>(
-      fmt::format(R"({{"specversion":"1.0","id":"{}","source":"/sim","type":"sim"{}}})", e.id,
-                  e.key.empty() ? "" : fmt::format(R"(,"partitionkey":"{}")", e.key)));
+    i.bytes =
+      std::make_shared<const std::string>(fmt::format(R"({{"specversion":"1.0","id":"{}","source":"/sim","type":"sim"{}}})", e.id,
+                                                      e.key.empty() ? "" : fmt::format(R"(,"partitionkey":"{}")", e.key)));
     i.content = hash_parts({*i.bytes});
     return i;
   }
@@ -73,7 +73,8 @@ private:
       for (auto& m : reply->messages) {
         auto& e = history_.events.at(m.id);
         if (e.message && *e.message != m.message)
-          history_.violate(fmt::format("event {} was acknowledged as {} and as {}", e.id, to_string(*e.message), to_string(m.message)));
+          history_.violate(
+            fmt::format("event {} was acknowledged as {} and as {}", e.id, to_string(*e.message), to_string(m.message)));
         e.message = m.message;
       }
       from_ = std::max(from_, end);

@@ -43,11 +43,11 @@ protected:
   scene();
 
   // -- time and disk
-  void pass(milliseconds span);               // Time goes by in ticks of a quarter of a second.
-  void leap(milliseconds span);               // Time goes by without a tick: the hub was away. Then one tick.
-  void restart();                             // The hub's process dies and starts again over the same disk.
-  void pump();                                // Carries out duties until there are none.
-  bool commits = true;                        // False: appends stay under way until it is true and pump() is called.
+  void pass(milliseconds span); // Time goes by in ticks of a quarter of a second.
+  void leap(milliseconds span); // Time goes by without a tick: the hub was away. Then one tick.
+  void restart();               // The hub's process dies and starts again over the same disk.
+  void pump();                  // Carries out duties until there are none.
+  bool commits = true;          // False: appends stay under way until it is true and pump() is called.
 
   // -- the shard
   ticket submit(decltype(command::what) what, std::optional<group_scope> scope = {});
@@ -83,7 +83,9 @@ protected:
   static ask::open opening_of(const opening& o);
   session_id open(const opening& o) { return get<wire::session_opened>(opening_of(o)).session; }
   ask::claim claim_of(session_id s, const asked_claim& c = {}) const;
-  std::vector<wire::grant> claim(session_id s, const asked_claim& c = {}) { return get<wire::claim_reply>(claim_of(s, c)).grants; }
+  std::vector<wire::grant> claim(session_id s, const asked_claim& c = {}) {
+    return get<wire::claim_reply>(claim_of(s, c)).grants;
+  }
   static wire::settlement done(const wire::grant& g, std::string result = {});
   static wire::settlement failed(const wire::grant& g, bool retryable = true,
                                  wire::failure_scope scope = wire::failure_scope::message);
