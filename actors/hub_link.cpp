@@ -98,7 +98,7 @@ struct hub_link_state {
     keeper.emplace(std::move(k), context->seed + context->unit_life);
     connect(0);
     const auto now = context->now();
-    perform(keeper->start(now), now);
+    perform(keeper->start(now));
   }
 
   void connect(std::size_t hub) {
@@ -167,12 +167,12 @@ struct hub_link_state {
     const auto now = context->now();
     switch (asked.what) {
       case kind::open:
-        return perform(keeper->opened(read<wire::session_opened>(std::move(a.what)), now), now);
+        return perform(keeper->opened(read<wire::session_opened>(std::move(a.what)), now));
       case kind::beat:
         if (asked.session == keeper->session())
-          perform(keeper->heard(read<wire::heartbeat_reply>(std::move(a.what)), now), now);
+          perform(keeper->heard(read<wire::heartbeat_reply>(std::move(a.what)), now));
         return;
-      case kind::close: return perform(keeper->closed(read<wire::session_closed>(std::move(a.what)), now), now);
+      case kind::close: return perform(keeper->closed(read<wire::session_closed>(std::move(a.what)), now));
       case kind::claim: {
         auto reply = read<wire::claim_reply>(std::move(a.what));
         if (reply.ok())
@@ -180,14 +180,14 @@ struct hub_link_state {
         const error* failure = reply.ok() ? nullptr : &reply.err();
         auto actions = keeper->answered(asked.session, failure, asked.sent_at, true, now);
         self->send(unit->poll, std::make_shared<claim_answer>(claim_answer{asked.claim, std::move(reply)}));
-        return perform(std::move(actions), now);
+        return perform(std::move(actions));
       }
       case kind::settle: {
         auto reply = read<wire::settle_reply>(std::move(a.what));
         const error* failure = reply.ok() ? nullptr : &reply.err();
         auto actions = keeper->answered(asked.session, failure, asked.sent_at, false, now);
         self->send(unit->leases, verdicts_ptr{std::make_shared<verdicts>(verdicts{std::move(reply)})});
-        return perform(std::move(actions), now);
+        return perform(std::move(actions));
       }
     }
   }
@@ -196,13 +196,13 @@ struct hub_link_state {
     self->send(steward, event_ptr{std::make_shared<runtime::agent_event>(runtime::agent_event{what, {}, std::move(detail)})});
   }
 
-  void perform(runtime::session_keeper::actions actions, mono_time now) {
+  void perform(runtime::session_keeper::actions actions) {
     // A restarted session unit goes on from here.
     context->opening = keeper->opening();
     context->highest_epoch = keeper->highest_epoch().value;
     for (auto& action : actions)
       std::visit([this](auto& a) { carry_out(a); }, action);
-    clock.wake(self, keeper->next_wake(), now);
+    clock.wake(self, keeper->next_wake(), *context->time);
   }
 
   void carry_out(runtime::presence_ask& a) { self->send(unit->leases, a); }
@@ -271,31 +271,31 @@ hub_link_actor::behavior_type hub_link(hub_link_state::pointer self, std::shared
     [self](const presence_ptr& p) {
       auto& s = self->state;
       const auto now = s.context->now();
-      s.perform(s.keeper->on(std::move(*p), now), now);
+      s.perform(s.keeper->on(std::move(*p), now));
     },
     [self](const claim_ptr& c) { self->state.claim(c); },
     [self](const settlements_ptr& items) { self->state.settle(items); },
     [self](atom::announce) {
       auto& s = self->state;
       const auto now = s.context->now();
-      s.perform(s.keeper->beat_soon(now), now);
+      s.perform(s.keeper->beat_soon(now));
     },
     [self](atom::drain) {
       auto& s = self->state;
       const auto now = s.context->now();
-      s.perform(s.keeper->beat_for_drain(now), now);
+      s.perform(s.keeper->beat_for_drain(now));
     },
     [self](atom::close) {
       auto& s = self->state;
       const auto now = s.context->now();
-      s.perform(s.keeper->close_session(now), now);
+      s.perform(s.keeper->close_session(now));
     },
     [self](const hub_answer_ptr& a) { self->state.answered(*a); },
     [self](atom::tick) {
       auto& s = self->state;
       const auto now = s.context->now();
       s.clock.rang();
-      s.perform(s.keeper->tick(now), now);
+      s.perform(s.keeper->tick(now));
     },
   };
 }

@@ -77,15 +77,15 @@ struct lease_manager_state {
   bool lanes_drained = false, closing = false;
   mono_time close_at = mono_time::max();            // At the latest.
 
-  void wake(mono_time now) { clock.wake(self, std::min({keeper->next_wake(), opening_goes_on_at, close_at}), now); }
+  void wake() { clock.wake(self, std::min({keeper->next_wake(), opening_goes_on_at, close_at}), *context->time); }
 
-  void perform(runtime::lease_keeper::actions actions, mono_time now) {
+  void perform(runtime::lease_keeper::actions actions) {
     bool room_changed = false;
     for (auto& action : actions)
       std::visit([&](auto& a) { carry_out(a, room_changed); }, action);
     if (room_changed && unit)
       self->send(unit->poll, room_ptr{std::make_shared<runtime::room_report>(keeper->room())});
-    wake(now);
+    wake();
   }
 
   void carry_out(runtime::lease::dispatch& a, bool&) {
@@ -126,7 +126,7 @@ struct lease_manager_state {
       if (host == hosts[i])
         continue;
       if (hosts[i])
-        perform(keeper->host_gone(i, now), now);
+        perform(keeper->host_gone(i, now));
       hosts[i] = std::move(host);
       unreported.erase(i);
       if (hosts[i]) {
@@ -140,8 +140,8 @@ struct lease_manager_state {
   void introduce(const host_report& r, mono_time now) {
     if (!unreported.erase(r.connection))
       return; // Greeted once more than needed.
-    perform(keeper->host_joined(r.connection, r.hello, now), now);
-    perform(keeper->host_state(r.connection, r.state, r.detail, now), now);
+    perform(keeper->host_joined(r.connection, r.hello, now));
+    perform(keeper->host_state(r.connection, r.state, r.detail, now));
     open_when_ready(now);
   }
 
@@ -153,7 +153,7 @@ struct lease_manager_state {
     opening = ask;
     opening_goes_on_at = now + reports_within;
     open_when_ready(now);
-    wake(now);
+    wake();
   }
 
   void open_when_ready(mono_time now) {
@@ -167,7 +167,7 @@ struct lease_manager_state {
   void tick(mono_time now) {
     clock.rang();
     open_when_ready(now);
-    perform(keeper->tick(now), now);
+    perform(keeper->tick(now));
     if (now < close_at || closing)
       return;
     spdlog::warn("the drain is over with {} grants unsettled; the hub takes them back", keeper->held());
@@ -200,41 +200,40 @@ lease_manager_actor::behavior_type lease_manager(lease_manager_state::pointer se
     [self](const host_change_ptr& c) {
       auto& s = self->state;
       const auto now = s.context->now();
-      s.perform(c->leaving ? s.keeper->host_leaving(c->connection, now) : s.keeper->host_state(c->connection, c->state, c->detail, now),
-                now);
+      s.perform(c->leaving ? s.keeper->host_leaving(c->connection, now) : s.keeper->host_state(c->connection, c->state, c->detail, now));
     },
     [self](const runtime::presence_ask& ask) { self->state.asked(ask, self->state.context->now()); },
     [self](const session_ptr& session) {
       auto& s = self->state;
       const auto now = s.context->now();
       s.session = session->session;
-      s.perform(s.keeper->started(*session, now), now);
+      s.perform(s.keeper->started(*session, now));
     },
     [self](const runtime::deadline_moved& d) {
       auto& s = self->state;
       const auto now = s.context->now();
-      s.perform(s.keeper->deadline(d.deadline, now), now);
+      s.perform(s.keeper->deadline(d.deadline, now));
     },
     [self](const lost_ptr& lost) {
       auto& s = self->state;
       const auto now = s.context->now();
       spdlog::warn("the hub has taken {} grants from this agent", lost->size());
-      s.perform(s.keeper->lost(*lost, now), now);
+      s.perform(s.keeper->lost(*lost, now));
     },
     [self](const grants_ptr& grants) {
       auto& s = self->state;
       const auto now = s.context->now();
-      s.perform(s.keeper->granted(std::move(*grants), now), now);
+      s.perform(s.keeper->granted(std::move(*grants), now));
     },
     [self](const outcomes_ptr& outcomes) {
       auto& s = self->state;
       const auto now = s.context->now();
-      s.perform(s.keeper->ended(*outcomes, now), now);
+      s.perform(s.keeper->ended(*outcomes, now));
     },
     [self](const verdicts_ptr& v) {
       auto& s = self->state;
       const auto now = s.context->now();
-      s.perform(s.keeper->settled(v->what, now), now);
+      s.perform(s.keeper->settled(v->what, now));
     },
     [self](atom::drained) {
       self->state.lanes_drained = true;
@@ -251,7 +250,7 @@ lease_manager_actor::behavior_type lease_manager(lease_manager_state::pointer se
       s.drains.push_back(promise);
       s.close_at = std::min(s.close_at, order.until + order.grace + farewell);
       const bool first = !s.keeper->draining();
-      s.perform(s.keeper->drain(order.until, order.grace, now), now);
+      s.perform(s.keeper->drain(order.until, order.grace, now));
       if (first)
         self->send(s.unit->link, atom::drain{});
       return promise;

@@ -25,8 +25,7 @@ struct poller_state {
   void perform(runtime::claim_lanes::actions actions) {
     for (auto& action : actions)
       std::visit([this](auto& a) { carry_out(a); }, action);
-    if (const auto when = lanes->next_wake(); when != mono_time::max())
-      clock.wake(self, when, context->now());
+    clock.wake(self, lanes->next_wake(), *context->time);
   }
   void carry_out(runtime::send_claim& a) { self->send(unit->link, claim_ptr{std::make_shared<runtime::send_claim>(std::move(a))}); }
   void carry_out(runtime::grant_batch& a) { self->send(unit->leases, std::make_shared<runtime::grant_batch>(std::move(a))); }
