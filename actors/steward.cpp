@@ -51,6 +51,7 @@ supervisor_spec session_unit_spec(const std::shared_ptr<agent_context>& context,
   spec.strategy = runtime::restart_strategy::one_for_all;
   spec.limits = limits_of(context->settings.restarts, context->settings.restart_period);
   spec.now = [context] { return context->now(); };
+  spec.longest_nap = context->time->longest_nap();
   spec.children = {
     {"hub-link",
      [context, steward](caf::actor_system& system) {
@@ -81,6 +82,7 @@ supervisor_spec adapters_spec(const std::shared_ptr<agent_context>& context, con
   spec.name = "adapters";
   spec.strategy = runtime::restart_strategy::one_for_one;
   spec.now = [context] { return context->now(); };
+  spec.longest_nap = context->time->longest_nap();
   for (runtime::connection_index i = 0; i < context->connections.size(); ++i) {
     const auto& c = context->connections[i].settings;
     spec.children.push_back({"adapter host " + c.name.value,
@@ -105,6 +107,7 @@ supervisor_spec root_spec(const std::shared_ptr<agent_context>& context, const s
   spec.strategy = runtime::restart_strategy::one_for_one;
   spec.stop_timeout = milliseconds{10'000}; // Its children have children.
   spec.now = [context] { return context->now(); };
+  spec.longest_nap = context->time->longest_nap();
   const auto limits = limits_of(context->settings.restarts, context->settings.restart_period);
   // Errors of these specs are errors of ours; the embedder's settings were checked before.
   auto subtree = [](supervisor_spec (*make)(const std::shared_ptr<agent_context>&, const steward_actor&), auto context, auto steward) {

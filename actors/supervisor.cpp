@@ -24,6 +24,11 @@ struct supervisor_state {
     life at = life::down;
   };
 
+  struct restart {
+    mono_time due;
+    std::vector<std::size_t> which;
+  };
+
   explicit supervisor_state(pointer p) : self(p) {}
 
   pointer self;
@@ -34,7 +39,7 @@ struct supervisor_state {
   std::uint64_t stopping = 0;                             // The order to stop that is being waited for.
   std::vector<std::size_t> start_after_stops;
   milliseconds wait_after_stops{};
-  std::map<std::uint64_t, std::vector<std::size_t>> waits; // Restarts whose wait is not over.
+  std::map<std::uint64_t, restart> waits;                 // Restarts whose wait is not over.
   std::uint64_t last_number = 0;
   std::optional<caf::error> ending;                       // Nothing is started any more.
 
@@ -91,8 +96,8 @@ struct supervisor_state {
   }
 
   void start_later(std::vector<std::size_t> which, milliseconds wait) {
-    waits.emplace(++last_number, std::move(which));
-    self->delayed_send(supervisor_actor{self}, wait, atom::start{}, last_number);
+    waits.emplace(++last_number, restart{spec.now() + wait, std::move(which)});
+    self->delayed_send(supervisor_actor{self}, std::min(wait, spec.longest_nap), atom::start{}, last_number);
   }
 
   void end(caf::error why) {
@@ -163,16 +168,20 @@ supervisor_actor::behavior_type supervisor(supervisor_state::pointer self, const
   std::vector<std::size_t> everyone;
   for (std::size_t i = 0; i < s.children.size(); ++i)
     everyone.push_back(i);
-  s.waits.emplace(++s.last_number, std::move(everyone));
+  s.waits.emplace(++s.last_number, supervisor_state::restart{s.spec.now(), std::move(everyone)});
   self->send(supervisor_actor{self}, atom::start{}, s.last_number);
   return {
     [self](atom::start, std::uint64_t number) {
-      auto& waits = self->state.waits;
-      if (auto found = waits.find(number); found != waits.end()) {
-        const auto which = std::move(found->second);
-        waits.erase(found);
-        self->state.start_all(which);
-      }
+      auto& s = self->state;
+      const auto found = s.waits.find(number);
+      if (found == s.waits.end())
+        return;
+      const auto left = found->second.due - s.spec.now();
+      if (left > s.spec.longest_nap) // Woken only to look whether somebody has stepped the time.
+        return self->delayed_send(supervisor_actor{self}, s.spec.longest_nap, atom::start{}, number);
+      const auto which = std::move(found->second.which);
+      s.waits.erase(found);
+      s.start_all(which);
     },
     [self](atom::stop, std::uint64_t number) { self->state.stop_took_too_long(number); },
     [self](atom::children) {

@@ -38,6 +38,8 @@ struct supervisor_spec {
   milliseconds stop_timeout{5'000}; // Per child.
   std::vector<child_spec> children;
   std::function<mono_time()> now;
+  /// Waits look at `now` this often at least: somebody may step it.
+  milliseconds longest_nap = milliseconds::max();
   /// Told which children live: after all of them were started, after each restart, and after each loss.
   std::function<void(const child_list&)> on_change;
   /// Told of each failure: the child, why, and what is done about it.
