@@ -77,6 +77,7 @@ private:
 };
 
 struct embedded_agent : ::testing::Test {
+  explicit embedded_agent(testing::hub_options options = {}) : hub(std::move(options)) {}
   ~embedded_agent() override {
     for (auto& a : agents) {
       a.stop();
@@ -147,6 +148,16 @@ struct embedded_agent : ::testing::Test {
   std::vector<event_kind> events;
 };
 
+/// A hub whose time does not wait for silent agents.
+struct cut_off_agent : embedded_agent {
+  static testing::hub_options impatient() {
+    testing::hub_options o;
+    o.wait_for_agents = 0ms;
+    return o;
+  }
+  cut_off_agent() : embedded_agent(impatient()) {}
+};
+
 TEST_F(embedded_agent, carries_out_what_is_sent_and_reports_the_result) {
   site s;
   s.does = [](const adapters::job& j) { return adapters::done(std::string{j.data()}); };
@@ -196,7 +207,7 @@ TEST_F(embedded_agent, an_adapter_that_throws_harms_no_other_connection) {
   EXPECT_THAT(heard(), Contains(event_kind::restarted));
 }
 
-TEST_F(embedded_agent, blocked_work_hears_that_its_lease_is_lost) {
+TEST_F(cut_off_agent, blocked_work_hears_that_its_lease_is_lost) {
   site s;
   std::atomic<int> begun{0};
   std::atomic<adapters::cancel_reason> heard_by_job{adapters::cancel_reason::none};
@@ -221,9 +232,10 @@ TEST_F(embedded_agent, blocked_work_hears_that_its_lease_is_lost) {
   start({connection(erp, s.adapter())});
   const auto id = send(1);
   ASSERT_TRUE(hub.advance_until([&] { return begun > 0; }));
-  hub.expire_sessions();
+  hub.cut();
   ASSERT_TRUE(hub.advance_until([&] { return heard_by_job != adapters::cancel_reason::none; }, 5min));
   EXPECT_EQ(heard_by_job, adapters::cancel_reason::lost_lease);
+  hub.mend();
   ASSERT_TRUE(hub.advance_until([&] { return state_of(id) == "settled"; }, 5min)) << state_of(id);
 }
 
