@@ -77,6 +77,12 @@ struct close {
 struct cancel {
   message_id message;
 };
+/// The host found that a granted message's event cannot be read from the store: a dead letter, so that its neighbours are not held up.
+struct bury {
+  message_id message;
+  fence_token fence;
+  std::string why;
+};
 struct redrive {
   group_name group;
   connection_name connection;
@@ -120,13 +126,18 @@ struct command {
   group_scope scope;
   std::uint64_t entropy = 0; // For the jitter of backoffs. Not a secret.
   std::variant<ask::enqueue, ask::call, ask::open, ask::beat, ask::claim, ask::settle, ask::extend, ask::close, ask::cancel,
-               ask::redrive, ask::purge, ask::configure, ask::view_message, ask::view_groups, ask::view_connection, ask::list>
+               ask::bury, ask::redrive, ask::purge, ask::configure, ask::view_message, ask::view_groups, ask::view_connection,
+               ask::list>
     what;
 };
 
 /// A call that is still going when its asker stops waiting: 202 and where to look.
 struct call_pending {
   message_id message;
+};
+/// A call_reply whose result must be fetched first.
+struct call_answer {
+  wire::call_reply reply;
 };
 /// Results and events are content: the shard keeps them in the store and names those the host must fetch before it answers
 /// (see content_keys.hpp).
@@ -143,7 +154,7 @@ struct configured {
   wire::connection_view view;
   bool created = false;
 };
-using answer = std::variant<error, wire::enqueue_reply, wire::call_reply, call_pending, wire::session_opened,
+using answer = std::variant<error, wire::enqueue_reply, wire::call_reply, call_answer, call_pending, wire::session_opened,
                             wire::heartbeat_reply, wire::session_closed, wire::claim_reply, wire::settle_reply,
                             wire::extend_reply, wire::cancel_reply, wire::count_reply, message_answer, wire::groups_reply,
                             wire::group_view, wire::connection_view, configured, page_answer>;

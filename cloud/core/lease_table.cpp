@@ -542,7 +542,7 @@ void lease_table::on(fact::finished&& f) {
     push_back(q.finals, f.message);
     ++retained_;
     content_.push_back({tree::content, change::kind::del, event_key(m.id), {}, {}});
-    if (m.call) {
+    if (m.call || m.awaited) {
       lease.result = std::move(f.result);
     } else if (!f.result.empty()) {
       m.has_result = true;
@@ -556,7 +556,7 @@ void lease_table::on(fact::finished&& f) {
   }
   if (m.key != 0)
     refresh_lane(q, m.key);
-  if (m.call)
+  if (m.call || m.awaited)
     finished_calls_.push_back(m.id);
   touch(f.message);
 }
@@ -753,6 +753,14 @@ void lease_table::on(fact::forgotten&& f) {
   ++dirty_;
   m = {};
   free_.push_back(f.message);
+}
+
+mono_time lease_table::await(message_id message, instant now) {
+  auto& m = messages_[find(message)];
+  if (m.call)
+    return m.expires_at == never ? mono_time::max() : now.mono + std::max(milliseconds{0}, m.expires_at - now.wall);
+  m.awaited = true;
+  return mono_time::max();
 }
 
 void lease_table::renew_sessions(instant now) {

@@ -64,6 +64,7 @@ public:
   [[nodiscard]] decision<wire::session_closed> decide(const ask::close& what, const context& c) const;
   [[nodiscard]] decision<wire::extend_reply> decide(const ask::extend& what, const context& c) const;
   [[nodiscard]] decision<wire::cancel_reply> decide(const ask::cancel& what, const context& c) const;
+  [[nodiscard]] decision<wire::count_reply> decide(const ask::bury& what, const context& c) const;
   [[nodiscard]] decision<wire::count_reply> decide(const ask::redrive& what, const context& c) const;
   [[nodiscard]] decision<wire::count_reply> decide(const ask::purge& what, const context& c) const;
   [[nodiscard]] decision<bool> decide(const ask::configure& what, const context& c) const; // True: created.
@@ -108,9 +109,13 @@ public:
     message_state state{};
     bool failed = false;
     bool maybe_started = false;
+    bool result_is_content = false;
+    std::string word; // "expired", "cancelled", ...
     std::string error, result;
   };
   [[nodiscard]] final_call call_state(message_id message) const;
+  /// Somebody waits for this message's end: take_finished_calls() will tell it. Returns when its time is up; never for a plain message.
+  mono_time await(message_id message, instant now);
   [[nodiscard]] const agent_info* agent(agent_index index) const { return index < agents_.size() ? &agents_[index] : nullptr; }
   [[nodiscard]] std::uint64_t live_messages() const { return live_; }
   [[nodiscard]] std::uint64_t retained_messages() const { return retained_; }

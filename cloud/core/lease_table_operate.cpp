@@ -73,6 +73,16 @@ decision<wire::cancel_reply> lease_table::decide(const ask::cancel& what, const 
   return {wire::cancel_reply{m.id, m.maybe_started}, std::move(facts)};
 }
 
+decision<wire::count_reply> lease_table::decide(const ask::bury& what, const context& c) const {
+  const auto s = find(what.message);
+  if (s == nowhere || messages_[s].state != message_state::granted || messages_[s].fence() != what.fence)
+    return {wire::count_reply{0}, {}}; // It has ended, or was granted anew, since.
+  fact::finished f{s, message_state::dead, note_kind::dead, c.now.wall, mint{*this}()};
+  f.error = what.why;
+  std::vector<any_fact> facts{std::move(f)};
+  return {wire::count_reply{1}, std::move(facts)};
+}
+
 decision<wire::count_reply> lease_table::decide(const ask::redrive& what, const context& c) const {
   const auto q = visible(what.group, what.connection);
   if (!q)

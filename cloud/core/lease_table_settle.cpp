@@ -51,8 +51,8 @@ wire::verdict lease_table::judge_old(slot s, fence_token fence, agent_index by) 
   wire::verdict v;
   v.message = m.id, v.fence = fence, v.state = std::string{state_word(m)};
   v.kind = wire::verdict_kind::unknown;
-  if (!m.lease || m.lease->fence < fence)
-    return v;
+  if (!m.lease || m.lease->fence < fence || fence.epoch < m.id.epoch)
+    return v; // Never minted, or before its birth.
   auto& lease = *m.lease;
   if (lease.settled_under == fence) {
     v.kind = lease.agent == by ? wire::verdict_kind::already : wire::verdict_kind::unknown;

@@ -112,9 +112,10 @@ result<message_answer> lease_table::view(const ask::view_message& what, const co
 lease_table::final_call lease_table::call_state(message_id message) const {
   const auto s = find(message);
   if (s == nowhere)
-    return {true, message_state::expired, false, false, {}, {}};
+    return {.final = true, .state = message_state::expired, .word = "forgotten"};
   auto& m = messages_[s];
-  final_call f{is_final(m.state), m.state, false, m.maybe_started, {}, {}};
+  final_call f{.final = is_final(m.state), .state = m.state, .maybe_started = m.maybe_started, .result_is_content = m.has_result};
+  f.word = state_word(m);
   if (m.lease) {
     f.failed = f.final && m.lease->settled_as == wire::outcome_kind::failed;
     f.error = m.lease->error;

@@ -108,6 +108,7 @@ struct message {
   message_state state = message_state::waiting;
   bool delayed : 1 = false;
   bool call : 1 = false;
+  bool awaited : 1 = false; // A plain message that somebody called for.
   bool maybe_started : 1 = false;
   bool has_result : 1 = false;
   bool dirty : 1 = false;

@@ -37,7 +37,6 @@ struct shard::body {
   // A call that waits for its result.
   struct waiting_call {
     message_id message;
-    milliseconds wait{};
     mono_time until;    // Then 202,
     mono_time deadline; // or 504 when this comes first.
   };
@@ -104,34 +103,43 @@ struct shard::body {
   }
 
   // ---- commands
+  /// Only what would store something is refused: a repetition gets its first answer also when the store is full.
+  template <class Reply>
+  bool is_refused(ticket from, const decision<Reply>& d) {
+    if (room || !d.verdict || d.facts.empty())
+      return false;
+    answer_to(from, refusal(errc::store_full, no_room_why, 5));
+    return true;
+  }
   void on(ticket from, const ask::enqueue& what, const context& c) {
-    if (!room)
-      return answer_to(from, refusal(errc::store_full, no_room_why, 5));
     auto d = table.decide(what, c);
+    if (is_refused(from, d))
+      return;
     if (d.verdict)
       for (auto& item : d.verdict->messages)
         counted.duplicates += item.duplicate;
     conclude(from, std::move(d));
   }
   void on(ticket from, const ask::call& what, const context& c) {
-    if (!room)
-      return answer_to(from, refusal(errc::store_full, no_room_why, 5));
     if (calls.size() + parked_by_ticket.size() >= settings.parked_max)
       return answer_to(from, refusal(errc::too_many_requests, "as many claims and calls wait as the hub allows"));
     auto d = table.decide(what, c);
+    if (is_refused(from, d))
+      return;
     table.apply(std::move(d.facts));
     if (!d.verdict)
       return answer_to(from, std::move(d.verdict).err());
     if (answer_call(from, *d.verdict))
       return;
-    const auto deadline = c.now.mono + what.deadline;
-    waiting_call w{*d.verdict, what.wait, c.now.mono + what.wait, deadline};
+    // The deadline is the message's own: one who asks again, or with less patience, does not shorten it for the others.
+    waiting_call w{*d.verdict, c.now.mono + what.wait, table.await(*d.verdict, c.now)};
     if (what.wait.count() == 0)
       return answer_to(from, call_pending{w.message});
     timeouts.emplace(std::min(w.until, w.deadline), from.value);
     calls_by_message.emplace(w.message, from.value);
     calls.emplace(from.value, w);
   }
+  void on(ticket from, const ask::bury& what, const context& c) { conclude(from, table.decide(what, c)); }
   void on(ticket from, const ask::open& what, const context& c) {
     if (what.body.highest_epoch > table.epoch() && c.scope.covers(what.body.group)) {
       // Epochs are wall-clock milliseconds or little above: a number far in the future would use up the fences for good.
@@ -273,14 +281,20 @@ struct shard::body {
     const auto state = table.call_state(message);
     if (!state.final)
       return false;
-    if (state.state == message_state::settled && !state.failed)
+    if (state.result_is_content) // Of a plain message, settled before anybody called for it.
+      answer_to(to, call_answer{{message, {}}});
+    else if (state.state == message_state::settled && !state.failed)
       answer_to(to, wire::call_reply{message, state.result});
     else if (state.state == message_state::settled || state.state == message_state::dead)
       answer_to(to, error{errc::adapter_failed, "message " + to_string(message) + ": " + state.error, {}, {}});
     else if (state.maybe_started)
-      answer_to(to, error{errc::call_outcome_unknown, "message " + to_string(message) + " ended without a result", {}, {}});
+      answer_to(to, error{errc::call_outcome_unknown,
+                          "message " + to_string(message) + " was " + state.word + ", after it may have been begun",
+                          {},
+                          {}});
     else
-      answer_to(to, error{errc::call_not_started, "message " + to_string(message) + " was never begun", {}, {}});
+      answer_to(
+        to, error{errc::call_not_started, "message " + to_string(message) + " was " + state.word + " and never begun", {}, {}});
     return true;
   }
   void drop_call(std::map<std::uint64_t, waiting_call>::iterator call) {

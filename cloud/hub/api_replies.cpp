@@ -15,6 +15,7 @@ struct responder {
   api_response operator()(const error& e) const { return to_response(e); }
   api_response operator()(const wire::enqueue_reply& v) const { return json(201, encode(v)); }
   api_response operator()(const wire::call_reply& v) const { return json(200, encode(v)); }
+  api_response operator()(const call_answer& v) const { return json(200, encode(v.reply)); }
   api_response operator()(const call_pending& v) const {
     // The same shape as a call's reply: what is known so far is the message.
     auto r = json(202, encode(wire::call_reply{v.message, {}}));

@@ -9,7 +9,8 @@ namespace sallyport::cloud {
 
 [[nodiscard]] bool lacks_content(const answer& what);
 
-/// Fills in events and results. The store is open and stays so meanwhile. What cannot be read turns the answer into an error: ask again.
-void fetch_content(answer& what, store_port& store);
+/// Fills in events and results. The store is open and stays so meanwhile. A read that fails turns the answer into an error: ask again.
+/// Granted messages whose events are damaged are left out of the answer and returned: they are to be buried.
+[[nodiscard]] std::vector<ask::bury> fetch_content(answer& what, store_port& store);
 
 } // namespace sallyport::cloud

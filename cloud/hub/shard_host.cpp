@@ -433,6 +433,21 @@ struct shard_host::body {
     }
   }
 
+  /// A command of the host's own; nobody waits for its answer.
+  void order(ask::bury what) {
+    std::lock_guard lock{gate};
+    if (now_is != phase::open)
+      return;
+    errand e;
+    e.from = ticket{++last_ticket};
+    e.order.scope.all = true;
+    e.order.what = std::move(what);
+    e.done = [](const answer&) {};
+    mailbox.push_back(std::move(e));
+    ++charged;
+    wake_owner.notify_one();
+  }
+
   // ---- the clerk -----------------------------------------------------------------------------------------------------------------
 
   void run_clerk() {
@@ -450,10 +465,13 @@ struct shard_host::body {
       for (auto& job : jobs)
         job();
       for (auto& f : fetching) {
+        std::vector<ask::bury> unreadable;
         {
           std::shared_lock lock{store_gate};
-          fetch_content(f.what, *ports.store);
+          unreadable = fetch_content(f.what, *ports.store);
         }
+        for (auto& one : unreadable)
+          order(std::move(one));
         if (ports.run)
           ports.run([f = std::make_shared<finished>(std::move(f))] { f->done(std::move(f->what)); });
         else

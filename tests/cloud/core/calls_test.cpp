@@ -95,6 +95,47 @@ TEST_F(calls, two_who_ask_the_same_get_the_same) {
   EXPECT_EQ(get<wire::call_reply>(first).message, get<wire::call_reply>(second).message);
 }
 
+TEST_F(calls, who_asks_again_with_less_patience_ends_nothing) {
+  auto a = open({});
+  auto first = submit(call("1", 8, 8));
+  auto second = submit(call("1", 1, 1));
+  pass(milliseconds{2'000});
+  EXPECT_EQ(get<call_pending>(second).message, claim(a).at(0).message);
+  EXPECT_FALSE(take(first));
+}
+
+TEST_F(calls, a_call_for_an_event_that_was_sent_before_gets_its_result_and_cannot_end_it) {
+  auto a = open({});
+  auto m = enqueue("1");
+  auto impatient = submit(call("1", 1, 1));
+  auto patient = submit(call("1", 9, 9));
+  pass(milliseconds{2'000});
+  EXPECT_EQ(get<call_pending>(impatient).message, m);
+  EXPECT_EQ(look(m).state, "ready");
+  settle(a, done(claim(a).at(0), "5"));
+  EXPECT_EQ(get<wire::call_reply>(patient).result, "5");
+}
+
+TEST_F(calls, a_call_for_an_event_that_was_settled_before_has_its_result_fetched) {
+  auto a = open({});
+  auto m = enqueue("1");
+  settle(a, done(claim(a).at(0), "5"));
+  EXPECT_EQ(get<call_answer>(call("1")).reply.message, m);
+}
+
+TEST_F(calls, a_full_store_answers_a_repeated_call_and_a_repeated_event_all_the_same) {
+  auto a = open({});
+  auto asked = submit(call("1"));
+  settle(a, done(claim(a).at(0), "5"));
+  get<wire::call_reply>(asked);
+  auto m = enqueue("2");
+  core->set_room(false, "full");
+  EXPECT_EQ(get<wire::call_reply>(call("1")).result, "5");
+  EXPECT_EQ(get<wire::enqueue_reply>(ask::enqueue{plant, erp, {event("2")}}).messages.at(0).message, m);
+  EXPECT_EQ(refused(ask::enqueue{plant, erp, {event("2"), event("3")}}), errc::store_full);
+  EXPECT_EQ(refused(call("4")), errc::store_full);
+}
+
 TEST_F(calls, a_lost_call_past_its_deadline_is_not_granted_again) {
   auto a = open({});
   auto asked = submit(call("1", 5, 5));

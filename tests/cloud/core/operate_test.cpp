@@ -112,6 +112,18 @@ TEST_F(operating, dead_letters_are_listed_redriven_and_tried_afresh) {
   EXPECT_EQ(claim(a, {.seq = 2}).size(), 3u);
 }
 
+TEST_F(operating, a_granted_message_that_cannot_be_read_is_buried_under_its_fence_only) {
+  auto a = open({});
+  enqueue("1");
+  auto g = claim(a).at(0);
+  auto other = g.fence;
+  other.counter += 1;
+  EXPECT_EQ(get<wire::count_reply>(ask::bury{g.message, other, "x"}).count, 0u);
+  EXPECT_EQ(get<wire::count_reply>(ask::bury{g.message, g.fence, "damaged"}).count, 1u);
+  EXPECT_EQ(look(g.message).state, "dead");
+  EXPECT_EQ(look(g.message).error, "damaged");
+}
+
 TEST_F(operating, a_purge_drops_what_it_names_and_never_what_is_held) {
   auto a = open({});
   auto ids = enqueue_all({"1", "2", "3"});
