@@ -124,7 +124,8 @@ struct adapter_host_state {
       look(); // Before the next interval: the hub will want to know who reaches the target.
     // What the other workers are at is worth waiting for: their effects are being made.
     if (failure && busy() == 0)
-      self->quit(caf::make_error(caf::sec::runtime_error, "the adapter of connection " + connection_name() + " threw: " + *failure));
+      self->quit(
+        caf::make_error(caf::sec::runtime_error, "the adapter of connection " + connection_name() + " threw: " + *failure));
   }
 
   void say_leaving() {
@@ -146,7 +147,8 @@ struct adapter_host_state {
     if (state != now && (now == wire::reach::up || state == wire::reach::up || now == wire::reach::down)) {
       const auto what = now == wire::reach::up ? kind::connection_up : kind::connection_down;
       spdlog::info("{} {}{}{}", to_string(what), connection_name(), why.empty() ? "" : ": ", why);
-      self->send(steward, event_ptr{std::make_shared<runtime::agent_event>(runtime::agent_event{what, about().settings.name, why})});
+      self->send(steward,
+                 event_ptr{std::make_shared<runtime::agent_event>(runtime::agent_event{what, about().settings.name, why})});
     }
     state = now;
     detail = std::move(why);

@@ -96,8 +96,8 @@ struct worker_state {
       ended->items.clear();
       ended->crashed = true;
       for (const auto& g : jobs.grants)
-        ended->items.push_back(
-          runtime::settle_crashed({g.message, g.fence}, about().adapter.about.effect, jobs.grants.size(), "the adapter threw: " + r.error));
+        ended->items.push_back(runtime::settle_crashed({g.message, g.fence}, about().adapter.about.effect, jobs.grants.size(),
+                                                       "the adapter threw: " + r.error));
     }
     r.outcomes = std::move(ended);
     report(std::move(r));
@@ -134,7 +134,8 @@ struct worker_state {
     }
     auto outcomes = jobs.empty() ? std::vector<adapters::outcome>{} : ready_adapter().perform(jobs);
     if (outcomes.size() != jobs.size())
-      throw std::logic_error{"it returned " + std::to_string(outcomes.size()) + " outcomes for " + std::to_string(jobs.size()) + " jobs"};
+      throw std::logic_error{"it returned " + std::to_string(outcomes.size()) + " outcomes for " + std::to_string(jobs.size())
+                             + " jobs"};
     auto next = outcomes.begin();
     for (std::size_t i = 0; i < grants.size(); ++i) {
       if (unreadable[i]) {
@@ -180,8 +181,8 @@ wire::settlement to_settlement(const wire::grant& grant, adapters::outcome o) {
   }
   s.outcome = wire::outcome_kind::done;
   if (o.result.size() > adapters::result_bytes_max)
-    spdlog::warn("message {}: the result of {} bytes is larger than {} and is not reported", to_string(grant.message), o.result.size(),
-                 adapters::result_bytes_max);
+    spdlog::warn("message {}: the result of {} bytes is larger than {} and is not reported", to_string(grant.message),
+                 o.result.size(), adapters::result_bytes_max);
   else if (!o.result.empty() && !is_one_json_value(o.result))
     spdlog::warn("message {}: the adapter's result is not JSON and is not reported", to_string(grant.message));
   else

@@ -26,12 +26,12 @@ struct agent_context {
   std::vector<connection> connections; // By connection_index.
   std::string version;
   agent_id id;
-  std::uint64_t process = 0;           // Incarnation.
+  std::uint64_t process = 0; // Incarnation.
   runtime::transport_factory connect;
   std::shared_ptr<runtime::time_source> time;
-  std::uint64_t seed = 0;              // For jitter and lane names.
-  bool own_threads = true;             // Workers block; false runs them on the scheduler, for tests that step it.
-  std::function<void(const runtime::agent_event&)> on_event;       // On an actor's thread; must not block.
+  std::uint64_t seed = 0;  // For jitter and lane names.
+  bool own_threads = true; // Workers block; false runs them on the scheduler, for tests that step it.
+  std::function<void(const runtime::agent_event&)> on_event;           // On an actor's thread; must not block.
   std::function<void(runtime::end_reason, const std::string&)> on_end; // Once.
 
   // Of the session: they must not fall back when the session unit is restarted.

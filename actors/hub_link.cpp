@@ -166,8 +166,7 @@ struct hub_link_state {
     under_way.erase(found);
     const auto now = context->now();
     switch (asked.what) {
-      case kind::open:
-        return perform(keeper->opened(read<wire::session_opened>(std::move(a.what)), now));
+      case kind::open: return perform(keeper->opened(read<wire::session_opened>(std::move(a.what)), now));
       case kind::beat:
         if (asked.session == keeper->session())
           perform(keeper->heard(read<wire::heartbeat_reply>(std::move(a.what)), now));
@@ -237,7 +236,9 @@ struct hub_link_state {
   void carry_out(runtime::fences_lost& a) {
     self->send(unit->leases, lost_ptr{std::make_shared<std::vector<wire::held_grant>>(std::move(a.grants))});
   }
-  void carry_out(runtime::drain_wanted&) { tell_steward(runtime::agent_event::kind::drain_wanted, "the hub asks the agent to drain"); }
+  void carry_out(runtime::drain_wanted&) {
+    tell_steward(runtime::agent_event::kind::drain_wanted, "the hub asks the agent to drain");
+  }
   void carry_out(runtime::drain_heard&) { self->send(unit->poll, atom::drain{}); }
   void carry_out(runtime::session_taken& a) {
     spdlog::error("a newer process of agent {} has taken its place, stopping: {}", context->settings.name.value, a.why);
@@ -263,7 +264,8 @@ struct hub_link_state {
   }
 };
 
-hub_link_actor::behavior_type hub_link(hub_link_state::pointer self, std::shared_ptr<agent_context> context, steward_actor steward) {
+hub_link_actor::behavior_type hub_link(hub_link_state::pointer self, std::shared_ptr<agent_context> context,
+                                       steward_actor steward) {
   self->state.context = std::move(context);
   self->state.steward = std::move(steward);
   return {

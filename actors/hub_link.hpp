@@ -6,6 +6,7 @@
 
 namespace sallyport::actors {
 
-[[nodiscard]] hub_link_actor spawn_hub_link(caf::actor_system& system, std::shared_ptr<agent_context> context, steward_actor steward);
+[[nodiscard]] hub_link_actor spawn_hub_link(caf::actor_system& system, std::shared_ptr<agent_context> context,
+                                            steward_actor steward);
 
 } // namespace sallyport::actors

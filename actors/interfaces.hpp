@@ -88,11 +88,11 @@ struct work_order {
 /// What a worker has to say; exactly one for each order and each probe.
 struct worker_report {
   std::size_t worker = 0;
-  outcomes_ptr outcomes;           // Of the order.
-  adapters::probe_result probe;    // Of the probe.
+  outcomes_ptr outcomes;        // Of the order.
+  adapters::probe_result probe; // Of the probe.
   bool was_probe = false;
-  bool threw = false;              // The adapter threw; `error` says what. The worker ends.
-  bool target_failed = false;      // An outcome blamed the target.
+  bool threw = false;         // The adapter threw; `error` says what. The worker ends.
+  bool target_failed = false; // An outcome blamed the target.
   std::string error;
 };
 
@@ -126,14 +126,12 @@ using lease_manager_actor = caf::typed_actor<
   // Which adapter hosts live now; each new one is greeted and reports.
   caf::reacts_to<roster_ptr>,
   // A host's introduction, and what changes with it later.
-  caf::reacts_to<host_report_ptr>,
-  caf::reacts_to<host_change_ptr>,
+  caf::reacts_to<host_report_ptr>, caf::reacts_to<host_change_ptr>,
   // The hub link wants to open a session or send a heartbeat; answered by a presence. For an opening that waits until every living
   // host has reported, so that no running work goes unnamed.
   caf::reacts_to<runtime::presence_ask>,
   // A session is open; and until when it is known to live.
-  caf::reacts_to<session_ptr>,
-  caf::reacts_to<runtime::deadline_moved>,
+  caf::reacts_to<session_ptr>, caf::reacts_to<runtime::deadline_moved>,
   // Fences taken from us: not begun, they are dropped; running, their work is told.
   caf::reacts_to<lost_ptr>,
   // New grants from the poller, one batch per message.

@@ -68,14 +68,14 @@ struct lease_manager_state {
   session_id session;
   std::vector<adapter_host_actor> hosts;
   bool roster_known = false;
-  std::set<runtime::connection_index> unreported;   // Hosts that live and have not said what they run.
-  std::optional<runtime::presence_ask> opening;     // Waits for them.
+  std::set<runtime::connection_index> unreported; // Hosts that live and have not said what they run.
+  std::optional<runtime::presence_ask> opening;   // Waits for them.
   mono_time opening_goes_on_at = mono_time::max();
   alarm_clock clock;
 
   std::vector<caf::typed_response_promise<atom::done>> drains;
   bool lanes_drained = false, closing = false;
-  mono_time close_at = mono_time::max();            // At the latest.
+  mono_time close_at = mono_time::max(); // At the latest.
 
   void wake() { clock.wake(self, std::min({keeper->next_wake(), opening_goes_on_at, close_at}), *context->time); }
 
@@ -200,7 +200,8 @@ lease_manager_actor::behavior_type lease_manager(lease_manager_state::pointer se
     [self](const host_change_ptr& c) {
       auto& s = self->state;
       const auto now = s.context->now();
-      s.perform(c->leaving ? s.keeper->host_leaving(c->connection, now) : s.keeper->host_state(c->connection, c->state, c->detail, now));
+      s.perform(c->leaving ? s.keeper->host_leaving(c->connection, now)
+                           : s.keeper->host_state(c->connection, c->state, c->detail, now));
     },
     [self](const runtime::presence_ask& ask) { self->state.asked(ask, self->state.context->now()); },
     [self](const session_ptr& session) {

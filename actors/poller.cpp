@@ -27,7 +27,9 @@ struct poller_state {
       std::visit([this](auto& a) { carry_out(a); }, action);
     clock.wake(self, lanes->next_wake(), *context->time);
   }
-  void carry_out(runtime::send_claim& a) { self->send(unit->link, claim_ptr{std::make_shared<runtime::send_claim>(std::move(a))}); }
+  void carry_out(runtime::send_claim& a) {
+    self->send(unit->link, claim_ptr{std::make_shared<runtime::send_claim>(std::move(a))});
+  }
   void carry_out(runtime::grant_batch& a) { self->send(unit->leases, std::make_shared<runtime::grant_batch>(std::move(a))); }
   void carry_out(runtime::lanes_drained&) { self->send(unit->leases, atom::drained{}); }
 };

@@ -19,7 +19,7 @@ namespace {
 
 constexpr milliseconds grace_of_drain{2'000}; // For running work to heed its signal when the drain's time is up.
 constexpr milliseconds grace_of_stop{500};
-constexpr milliseconds farewell{5'000};       // For the last words to the hub.
+constexpr milliseconds farewell{5'000}; // For the last words to the hub.
 
 using runtime::agent_event;
 using runtime::end_reason;
@@ -32,7 +32,8 @@ Handle as(const caf::actor& a) {
 void report_restarts(supervisor_spec& spec, const steward_actor& steward) {
   spec.on_failure = [steward](const std::string& child, const std::string& why, const runtime::restart_decision& d) {
     if (!d.give_up)
-      caf::anon_send(steward, event_ptr{std::make_shared<agent_event>(agent_event{agent_event::kind::restarted, {}, child + ": " + why})});
+      caf::anon_send(steward,
+                     event_ptr{std::make_shared<agent_event>(agent_event{agent_event::kind::restarted, {}, child + ": " + why})});
   };
 }
 
@@ -110,7 +111,8 @@ supervisor_spec root_spec(const std::shared_ptr<agent_context>& context, const s
   spec.longest_nap = context->time->longest_nap();
   const auto limits = limits_of(context->settings.restarts, context->settings.restart_period);
   // Errors of these specs are errors of ours; the embedder's settings were checked before.
-  auto subtree = [](supervisor_spec (*make)(const std::shared_ptr<agent_context>&, const steward_actor&), auto context, auto steward) {
+  auto subtree = [](supervisor_spec (*make)(const std::shared_ptr<agent_context>&, const steward_actor&), auto context,
+                    auto steward) {
     return [make, context, steward](caf::actor_system& system) {
       auto made = spawn_supervisor(system, make(context, steward));
       return made.ok() ? *made : caf::actor{};
@@ -133,10 +135,10 @@ struct steward_state {
   pointer self;
   std::shared_ptr<agent_context> context;
   caf::actor root;
-  unit_ptr unit;       // Null while the session unit is down.
+  unit_ptr unit; // Null while the session unit is down.
   roster_ptr roster = std::make_shared<const host_roster>();
   phase at = phase::running;
-  drain_order order;   // While draining.
+  drain_order order; // While draining.
   std::uint64_t alarm = 0;
   end_reason reason = end_reason::escalated;
   std::string why;
@@ -183,11 +185,11 @@ struct steward_state {
       return; // As soon as it has been restarted, or the alarm rings.
     const auto limit = std::max(order.until - context->now(), milliseconds{0}) + order.grace + 2 * farewell;
     self->request(unit->leases, limit, atom::drain{}, order)
-      .then(
-        [this](atom::done) { stop_tree(end_reason::drained, ""); },
-        [this](const caf::error& e) {
-          spdlog::warn("the drain was interrupted: {}", self->system().render(e)); // The unit is being restarted, or the alarm rings.
-        });
+      .then([this](atom::done) { stop_tree(end_reason::drained, ""); },
+            [this](const caf::error& e) {
+              spdlog::warn("the drain was interrupted: {}",
+                           self->system().render(e)); // The unit is being restarted, or the alarm rings.
+            });
   }
 
   void stop_tree(end_reason r, std::string detail) {

@@ -35,13 +35,13 @@ struct supervisor_state {
   supervisor_spec spec;
   std::optional<runtime::restart_policy> policy;
   std::vector<child> children;
-  std::deque<std::size_t> to_stop;                        // One at a time, from the front.
-  std::uint64_t stopping = 0;                             // The order to stop that is being waited for.
+  std::deque<std::size_t> to_stop; // One at a time, from the front.
+  std::uint64_t stopping = 0;      // The order to stop that is being waited for.
   std::vector<std::size_t> start_after_stops;
   milliseconds wait_after_stops{};
-  std::map<std::uint64_t, restart> waits;                 // Restarts whose wait is not over.
+  std::map<std::uint64_t, restart> waits; // Restarts whose wait is not over.
   std::uint64_t last_number = 0;
-  std::optional<caf::error> ending;                       // Nothing is started any more.
+  std::optional<caf::error> ending; // Nothing is started any more.
 
   void tell() const {
     if (!spec.on_change)

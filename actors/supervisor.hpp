@@ -34,7 +34,7 @@ struct child_spec {
 struct supervisor_spec {
   std::string name;
   runtime::restart_strategy strategy = runtime::restart_strategy::one_for_one;
-  runtime::restart_limits limits; // one_for_all: of the children together.
+  runtime::restart_limits limits;   // one_for_all: of the children together.
   milliseconds stop_timeout{5'000}; // Per child.
   std::vector<child_spec> children;
   std::function<mono_time()> now;

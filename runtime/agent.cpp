@@ -145,8 +145,12 @@ result<agent> agent::start(caf::actor_system& system, config::agent_settings set
   return agent{std::move(made)};
 }
 
-void agent::drain() { caf::anon_send(body_->steward, actors::atom::drain{}); }
-void agent::stop() { caf::anon_send(body_->steward, actors::atom::stop{}); }
+void agent::drain() {
+  caf::anon_send(body_->steward, actors::atom::drain{});
+}
+void agent::stop() {
+  caf::anon_send(body_->steward, actors::atom::stop{});
+}
 
 agent_end agent::wait() const {
   auto& e = *body_->end;
@@ -176,10 +180,16 @@ result<runtime::agent_status> agent::status(milliseconds at_most) const {
   return answer;
 }
 
-const agent_id& agent::id() const { return body_->id; }
-std::uint64_t agent::incarnation() const { return body_->incarnation; }
+const agent_id& agent::id() const {
+  return body_->id;
+}
+std::uint64_t agent::incarnation() const {
+  return body_->incarnation;
+}
 
-actors::steward_actor handle_of(const agent& a) { return a.inside().steward; }
+actors::steward_actor handle_of(const agent& a) {
+  return a.inside().steward;
+}
 
 namespace {
 
@@ -205,7 +215,8 @@ public:
       at_most = std::max(at_most, std::min(j.time_left, milliseconds{24 * 3'600'000}) + milliseconds{5'000});
     std::vector<adapters::outcome> outcomes;
     self_->request(target_, at_most, actors::adapter_jobs_ptr{std::make_shared<actors::adapter_jobs>(actors::adapter_jobs{jobs})})
-      .receive([&outcomes](const actors::adapter_outcomes_ptr& o) { outcomes = o->outcomes; }, [this](const caf::error& e) { refuse(e); });
+      .receive([&outcomes](const actors::adapter_outcomes_ptr& o) { outcomes = o->outcomes; },
+               [this](const caf::error& e) { refuse(e); });
     return outcomes;
   }
 

@@ -43,11 +43,11 @@ struct agent_connection {
 };
 
 struct agent_options {
-  runtime::transport_factory connect;          // None: HTTPS, as the settings say.
-  std::shared_ptr<runtime::time_source> time;  // None: the machine's clocks.
+  runtime::transport_factory connect;         // None: HTTPS, as the settings say.
+  std::shared_ptr<runtime::time_source> time; // None: the machine's clocks.
   /// What happens, on an actor's thread. Must not block, nor throw.
   std::function<void(const runtime::agent_event&)> on_event;
-  std::string version;                         // Shown by the hub; empty: ours.
+  std::string version; // Shown by the hub; empty: ours.
   /// False: adapters run on the actor system's scheduler and must not block. For tests that step the scheduler.
   bool own_threads = true;
 };

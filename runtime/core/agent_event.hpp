@@ -11,11 +11,11 @@ namespace sallyport::runtime {
 
 struct agent_event {
   enum class kind : std::uint8_t {
-    connected,        // A session is open, or goes on.
-    disconnected,     // The hub cannot be reached; it is tried again for ever.
-    refused,          // The hub does not want us as we are (token, group, policy); tried again slowly: a person must act.
-    waiting,          // Another agent holds our name; tried again when its session has run out.
-    connection_up,    // This agent reaches the connection's target.
+    connected,     // A session is open, or goes on.
+    disconnected,  // The hub cannot be reached; it is tried again for ever.
+    refused,       // The hub does not want us as we are (token, group, policy); tried again slowly: a person must act.
+    waiting,       // Another agent holds our name; tried again when its session has run out.
+    connection_up, // This agent reaches the connection's target.
     connection_down,
     restarted,        // Something failed and was started again.
     drain_wanted,     // The hub asks the agent to drain.
@@ -45,8 +45,8 @@ struct agent_event {
 
 /// Why an agent has ended.
 enum class end_reason : std::uint8_t {
-  drained,          // As asked: everything was settled or given back, and the session closed.
-  stopped,          // As asked, but the hub could not be told everything; it finds out when the session's time is up.
+  drained, // As asked: everything was settled or given back, and the session closed.
+  stopped, // As asked, but the hub could not be told everything; it finds out when the session's time is up.
   session_replaced,
   escalated,
 };

@@ -32,7 +32,7 @@ struct connection_snapshot {
 struct agent_status {
   bool session_open = false;
   std::string session;
-  std::size_t held = 0; // Grants, from arrival to settlement.
+  std::size_t held = 0;                         // Grants, from arrival to settlement.
   std::vector<connection_snapshot> connections; // Empty while the session unit is being restarted.
 };
 

@@ -199,8 +199,7 @@ claim_lanes::actions claim_lanes::answered(const send_claim& sent, result<wire::
     switch (reply.err().code) {
       case errc::session_expired:
       case errc::unknown_session:
-      case errc::session_replaced:
-        return ended();
+      case errc::session_replaced: return ended();
       case errc::claim_seq_stale:
         if (lane.finishing) {
           rest(lane); // Confirmed already: nothing is under way.

@@ -35,18 +35,18 @@ private:
   std::uint32_t limit_max_;
   std::uint32_t floor_ = 1;
   std::uint32_t limit_ = 1;
-  bool was_full_ = false;  // Since the limit last changed.
+  bool was_full_ = false; // Since the limit last changed.
   mono_time shrunk_at_{};
 };
 
 /// What the lease manager would take of one connection.
 struct connection_room {
-  std::uint32_t room = 0;       // Free of its window, not counting what is under way.
-  std::uint32_t limit = 0;      // The window itself.
-  std::uint64_t received = 0;   // Grants ever received: tells which of those under way are counted in room already.
+  std::uint32_t room = 0;     // Free of its window, not counting what is under way.
+  std::uint32_t limit = 0;    // The window itself.
+  std::uint64_t received = 0; // Grants ever received: tells which of those under way are counted in room already.
 };
 struct room_report {
-  std::uint32_t total = 0;      // Free of the window over all connections.
+  std::uint32_t total = 0;                  // Free of the window over all connections.
   std::vector<connection_room> connections; // By connection_index.
 };
 

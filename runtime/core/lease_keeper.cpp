@@ -17,7 +17,9 @@ bool is_about_the_body(const error& e) {
 } // namespace
 
 lease_keeper::lease_keeper(lease_settings settings, std::uint64_t seed)
-  : settings_(std::move(settings)), chance_(seed), settle_items_now_(settings_.settle_items_max),
+  : settings_(std::move(settings)),
+    chance_(seed),
+    settle_items_now_(settings_.settle_items_max),
     settle_pause_(settings_.retry_min, settings_.retry_max) {
   SALLYPORT_ASSERT(settings_.settle_items_max > 0);
   for (const auto& c : settings_.connections)
@@ -47,10 +49,17 @@ presence lease_keeper::presence_for(const presence_ask& ask) {
     a.detail = draining() ? "the agent is draining" : c.detail;
     p.connections.push_back(std::move(a));
   }
-  p.held_count = summary_.count();
-  p.held_hash = summary_.hash();
-  if (!ask.opening && !ask.list)
-    return p;
+  if (!ask.opening) {
+    // Summed up per heartbeat, not per message: the hash costs more than everything else that is done with a grant here.
+    held_summary held;
+    for (const auto& [fence, e] : entries_)
+      if (!e.lost)
+        held.add(fence);
+    p.held_count = held.count();
+    p.held_hash = held.hash();
+    if (!ask.list)
+      return p;
+  }
   std::vector<wire::held_grant> held;
   held.reserve(entries_.size());
   for (const auto& [fence, e] : entries_)
@@ -106,7 +115,6 @@ void lease_keeper::lose(fence_token fence, mono_time now, actions& out) {
   auto& e = at->second;
   auto& c = connections_[e.connection];
   ++c.counters.lost;
-  summary_.remove(fence);
   e.lost = true;
   if (e.at == phase::running) {
     if (settings_.connections[e.connection].cancel_when_lost)
@@ -157,8 +165,8 @@ lease_keeper::actions lease_keeper::granted(grant_batch batch, mono_time now) {
       continue; // The opening that followed did not name it, so the hub has taken it back.
     if (i == nowhere) {
       outbox_.push_back(runtime::give_back(g.message, g.fence));
-      out.push_back(lease::remark{"the hub granted " + to_string(g.message) + " of a connection this agent does not have: " +
-                                  g.connection.value});
+      out.push_back(lease::remark{"the hub granted " + to_string(g.message)
+                                  + " of a connection this agent does not have: " + g.connection.value});
       continue;
     }
     if (!entries_.contains(g.fence)) // A repeated answer brings what we have.
@@ -176,7 +184,6 @@ void lease_keeper::queue(wire::grant g, mono_time asked_at, mono_time now) {
   e.connection = i;
   e.key = g.partition_key;
   entries_.emplace(g.fence, std::move(e));
-  summary_.add(g.fence);
   ++c.counters.granted;
   ++c.queued;
   c.window.holds(static_cast<std::uint32_t>(c.queued + c.running + c.settling));
@@ -252,7 +259,9 @@ void lease_keeper::give_back_queued(connection_index i, mono_time now) {
     }
 }
 
-bool lease_keeper::may_start(mono_time now) const { return !session_.is_none() && now < deadline_ && !drain_over_; }
+bool lease_keeper::may_start(mono_time now) const {
+  return !session_.is_none() && now < deadline_ && !drain_over_;
+}
 
 void lease_keeper::dispatch(connection_index i, mono_time now, actions& out) {
   auto& c = connections_[i];
@@ -313,7 +322,6 @@ lease_keeper::actions lease_keeper::host_joined(connection_index i, const host_h
     e.key = std::move(key);
     if (!entries_.emplace(fence, std::move(e)).second)
       return false;
-    summary_.add(fence);
     ++(at == phase::running ? c.running : c.settling);
     return true;
   };
@@ -428,6 +436,11 @@ void lease_keeper::take_outcome(wire::settlement s, mono_time now) {
   auto at = entries_.find(s.fence);
   if (at == entries_.end() || at->second.at != phase::running)
     return; // Given up before: its end was reported then.
+  // Stopped because we leave: nobody's fault, so it costs the message no attempt.
+  if (drain_over_ && s.outcome == wire::outcome_kind::failed && s.scope == wire::failure_scope::message && s.retryable) {
+    s.outcome = wire::outcome_kind::release;
+    s.started = s.effect != wire::effect_state::none;
+  }
   auto& e = at->second;
   auto& c = connections_[e.connection];
   e.at = phase::settling;
@@ -497,8 +510,8 @@ lease_keeper::actions lease_keeper::settled(const result<wire::settle_reply>& re
       settle_items_now_ = sent / 2; // One of them is at fault; the others must not wait for it for ever.
     } else {
       const auto& s = in_flight_->front();
-      out.push_back(lease::remark{"the hub refuses the outcome of " + to_string(s.message) + " (" + to_string(reply.err()) +
-                                  "); it will take the message back when its hold limit has passed"});
+      out.push_back(lease::remark{"the hub refuses the outcome of " + to_string(s.message) + " (" + to_string(reply.err())
+                                  + "); it will take the message back when its hold limit has passed"});
       if (auto at = entries_.find(s.fence); at != entries_.end()) {
         ++connections_[at->second.connection].counters.refused;
         forget(at, out);
@@ -528,8 +541,9 @@ lease_keeper::actions lease_keeper::settled(const result<wire::settle_reply>& re
     }
   }
   if (refused > 0)
-    out.push_back(lease::remark{std::to_string(refused) + " outcomes did not count, the first of " + to_string(first_refused->message) +
-                                ": " + std::string{wire::to_string(first_refused->kind)} + " " + first_refused->state});
+    out.push_back(lease::remark{std::to_string(refused) + " outcomes did not count, the first of "
+                                + to_string(first_refused->message) + ": " + std::string{wire::to_string(first_refused->kind)}
+                                + " " + first_refused->state});
   finish(now, out);
   return out;
 }
@@ -551,8 +565,6 @@ bool lease_keeper::take_verdict(const wire::settlement& s, const wire::verdict& 
 void lease_keeper::forget(std::unordered_map<fence_token, entry>::iterator at, actions& out) {
   auto& e = at->second;
   SALLYPORT_ASSERT(e.at == phase::settling);
-  if (!e.lost)
-    summary_.remove(at->first);
   --connections_[e.connection].settling;
   auto b = batches_.find(e.batch);
   entries_.erase(at);
@@ -619,15 +631,15 @@ void lease_keeper::tick_attempts(mono_time now, actions& out) {
         s.outcome = wire::outcome_kind::failed;
         s.effect = wire::effect_state::unknown;
         s.started = true;
-        s.error = "the adapter did not return within the attempt timeout of " + std::to_string(b.attempt_timeout.count()) +
-                  " ms, nor when it was told to stop";
+        s.error = "the adapter did not return within the attempt timeout of " + std::to_string(b.attempt_timeout.count())
+                  + " ms, nor when it was told to stop";
         take_outcome(std::move(s), now);
       }
       b.stuck = true;
       if (++c.stuck >= c.workers)
         give_back_queued(b.connection, now); // Others need not wait until this adapter returns.
-      out.push_back(lease::remark{"connection " + settings_.connections[b.connection].name.value +
-                                  ": an adapter ignores its attempt timeout; its worker stays occupied"});
+      out.push_back(lease::remark{"connection " + settings_.connections[b.connection].name.value
+                                  + ": an adapter ignores its attempt timeout; its worker stays occupied"});
     }
     next_attempt_end_ = std::min({next_attempt_end_, b.cancel_at, b.give_up_at});
   }
@@ -729,7 +741,8 @@ std::vector<connection_snapshot> lease_keeper::snapshot() const {
   std::vector<connection_snapshot> all;
   for (connection_index i = 0; i < connections_.size(); ++i) {
     const auto& c = connections_[i];
-    all.push_back({settings_.connections[i].name, c.state, c.detail, c.queued, c.running, c.settling, c.window.limit(), c.counters});
+    all.push_back(
+      {settings_.connections[i].name, c.state, c.detail, c.queued, c.running, c.settling, c.window.limit(), c.counters});
   }
   return all;
 }

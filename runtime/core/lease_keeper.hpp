@@ -82,8 +82,8 @@ struct remark {
 /// While draining: nothing is held, runs, or waits for the hub (any more, or again).
 struct idle {};
 } // namespace lease
-using lease_action = std::variant<lease::dispatch, lease::cancel, lease::settle, lease::confirm, lease::announce, lease::room_changed,
-                                  lease::remark, lease::idle>;
+using lease_action = std::variant<lease::dispatch, lease::cancel, lease::settle, lease::confirm, lease::announce,
+                                  lease::room_changed, lease::remark, lease::idle>;
 
 class lease_keeper {
 public:
@@ -135,8 +135,8 @@ private:
     message_id message;
     connection_index connection = 0;
     phase at = phase::queued;
-    bool lost = false;    // No longer counted as held; its work is settled all the same.
-    batch_id batch;       // While running and settling, if it was begun.
+    bool lost = false; // No longer counted as held; its work is settled all the same.
+    batch_id batch;    // While running and settling, if it was begun.
     std::string key;
   };
   struct waiting_grant {
@@ -209,7 +209,6 @@ private:
   std::map<batch_id, batch_state> batches_;
   std::uint64_t last_batch_ = 0;
   mono_time next_attempt_end_ = mono_time::max(); // Not later than the first; may be early.
-  held_summary summary_; // Of the entries that are not lost.
 
   session_id session_; // None from the asking for an opening to its answer.
   mono_time deadline_{};
@@ -220,7 +219,7 @@ private:
   std::shared_ptr<const std::vector<wire::settlement>> in_flight_;
   std::size_t settle_items_now_; // Less than the maximum while looking for the item the hub refuses.
   std::optional<mono_time> linger_until_;
-  mono_time settle_after_{};     // After a failure: not before this.
+  mono_time settle_after_{}; // After a failure: not before this.
   backoff settle_pause_;
 
   std::optional<mono_time> drain_until_;

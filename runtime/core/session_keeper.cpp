@@ -3,7 +3,10 @@
 namespace sallyport::runtime {
 
 session_keeper::session_keeper(session_settings settings, std::uint64_t seed)
-  : settings_(std::move(settings)), chance_(seed), opening_(settings_.opening), highest_epoch_(settings_.highest_epoch),
+  : settings_(std::move(settings)),
+    chance_(seed),
+    opening_(settings_.opening),
+    highest_epoch_(settings_.highest_epoch),
     pause_(settings_.reconnect_min, settings_.reconnect_max) {}
 
 session_keeper::actions session_keeper::start(mono_time) {
@@ -52,7 +55,9 @@ session_keeper::actions session_keeper::on(presence what, mono_time now) {
 }
 
 // A heartbeat that hangs must leave time to try another way before the session ends.
-milliseconds session_keeper::beat_timeout() const { return std::min(settings_.request_timeout, std::max(ttl_ / 3, milliseconds{100})); }
+milliseconds session_keeper::beat_timeout() const {
+  return std::min(settings_.request_timeout, std::max(ttl_ / 3, milliseconds{100}));
+}
 
 void session_keeper::live_for(milliseconds ttl, milliseconds interval) {
   ttl_ = std::max(ttl, milliseconds{40});
@@ -127,7 +132,8 @@ session_keeper::actions session_keeper::heard(result<wire::heartbeat_reply> repl
   return out;
 }
 
-session_keeper::actions session_keeper::answered(session_id session, const error* failure, mono_time sent_at, bool proves, mono_time now) {
+session_keeper::actions session_keeper::answered(session_id session, const error* failure, mono_time sent_at, bool proves,
+                                                 mono_time now) {
   actions out;
   if (at_ != phase::open || session != session_)
     return out;
@@ -157,20 +163,17 @@ void session_keeper::extend(mono_time sent_at, mono_time now, actions& out) {
 void session_keeper::judge(const error& why, mono_time now, actions& out) {
   constexpr milliseconds slow{2'000};
   switch (why.code) {
-    case errc::session_replaced:
-      return end(session_taken{to_string(why)}, out);
+    case errc::session_replaced: return end(session_taken{to_string(why)}, out);
     case errc::session_expired:
     case errc::unknown_session:
       if (at_ == phase::open)
         return session_gone(why, now, out);
       ++opening_; // This opening had its session, whose answer was lost on the way and which has ended since: the next.
       return wait_and_say(link_news::kind::disconnected, why, milliseconds{0}, now, out);
-    case errc::name_in_use:
-      return wait_and_say(link_news::kind::waiting, why, milliseconds{0}, now, out);
+    case errc::name_in_use: return wait_and_say(link_news::kind::waiting, why, milliseconds{0}, now, out);
     case errc::not_ready:
     case errc::too_many_requests:
-    case errc::store_full:
-      return wait_and_say(link_news::kind::disconnected, why, milliseconds{0}, now, out);
+    case errc::store_full: return wait_and_say(link_news::kind::disconnected, why, milliseconds{0}, now, out);
     case errc::unreachable:
     case errc::tls_refused:
     case errc::proxy_refused:

@@ -71,7 +71,7 @@ struct use_hub {
 };
 struct session_started {
   session_id session;
-  mono_time deadline;                // Nothing may be started later than this.
+  mono_time deadline;                 // Nothing may be started later than this.
   std::vector<wire::held_grant> lost; // Of those named: they have a newer holder.
 };
 struct deadline_moved {
@@ -99,8 +99,9 @@ struct link_news {
   kind what = kind::connected;
   std::string detail;
 };
-using session_action = std::variant<presence_ask, send_open, send_heartbeat, send_close, use_hub, session_started, deadline_moved,
-                                    session_over, fences_lost, drain_wanted, drain_heard, session_taken, session_closed, link_news>;
+using session_action =
+  std::variant<presence_ask, send_open, send_heartbeat, send_close, use_hub, session_started, deadline_moved, session_over,
+               fences_lost, drain_wanted, drain_heard, session_taken, session_closed, link_news>;
 
 class session_keeper {
 public:
@@ -156,18 +157,18 @@ private:
   session_id session_;
   milliseconds ttl_{10'000};
   milliseconds interval_{2'500};
-  mono_time sent_at_{};      // The opening or heartbeat under way.
+  mono_time sent_at_{}; // The opening or heartbeat under way.
   mono_time deadline_{};
-  mono_time announced_{};    // The deadline the lease manager knows.
-  mono_time last_heard_{};   // When the last answered request left.
-  mono_time last_beat_{};    // When the last answered heartbeat left.
-  mono_time retry_at_{};     // After a failure: not before this.
-  bool soon_ = false;        // Do not wait until the next heartbeat is due.
-  bool list_ = false;        // The hub asked for a list of what is held.
-  bool list_sent_ = false;   // With the heartbeat under way.
+  mono_time announced_{};  // The deadline the lease manager knows.
+  mono_time last_heard_{}; // When the last answered request left.
+  mono_time last_beat_{};  // When the last answered heartbeat left.
+  mono_time retry_at_{};   // After a failure: not before this.
+  bool soon_ = false;      // Do not wait until the next heartbeat is due.
+  bool list_ = false;      // The hub asked for a list of what is held.
+  bool list_sent_ = false; // With the heartbeat under way.
   bool draining_ = false, drain_sent_ = false, drain_said_ = false;
   bool reachable_ = false;
-  bool proven_ = false;      // The session has lived for at least one heartbeat.
+  bool proven_ = false; // The session has lived for at least one heartbeat.
   std::size_t hub_ = 0;
   std::uint32_t misses_ = 0; // Heartbeats in a row.
   std::uint32_t close_tries_ = 0;

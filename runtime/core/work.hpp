@@ -27,8 +27,8 @@ struct batch_id {
 struct job_batch {
   batch_id id;
   connection_index connection = 0;
-  mono_time start_before{};        // The session's deadline as it was known: past it nothing may be started.
-  milliseconds attempt_timeout{};  // Counted from the start; the same for all of them.
+  mono_time start_before{};       // The session's deadline as it was known: past it nothing may be started.
+  milliseconds attempt_timeout{}; // Counted from the start; the same for all of them.
   std::vector<wire::grant> grants;
 };
 
@@ -49,8 +49,8 @@ struct running_batch {
 /// What becomes of a message whose adapter crashed over it. Nobody knows what was done, so a message that was alone is charged with an
 /// attempt: else one that always crashes its adapter would come back for ever. Of several, one is to blame and the others are not: where
 /// a repetition does no harm they return uncounted, and are then handed out one by one until the culprit is alone.
-[[nodiscard]] inline wire::settlement settle_crashed(const wire::held_grant& grant, wire::effect_promise effect, std::size_t batch_size,
-                                                     const std::string& why) {
+[[nodiscard]] inline wire::settlement settle_crashed(const wire::held_grant& grant, wire::effect_promise effect,
+                                                     std::size_t batch_size, const std::string& why) {
   wire::settlement s;
   s.message = grant.message;
   s.fence = grant.fence;

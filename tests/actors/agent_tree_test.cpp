@@ -16,8 +16,8 @@ using namespace std::chrono_literals;
 using sallyport::test::scripted_hub;
 using test::stepped_system;
 using testing::Contains;
-using testing::ElementsAre;
 using testing::Each;
+using testing::ElementsAre;
 using testing::Field;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -26,8 +26,12 @@ using testing::UnorderedElementsAre;
 using wire::outcome_kind;
 using event_kind = runtime::agent_event::kind;
 
-message_id m(std::uint64_t n) { return {1, n}; }
-fence_token f(std::uint64_t n) { return {7, n}; }
+message_id m(std::uint64_t n) {
+  return {1, n};
+}
+fence_token f(std::uint64_t n) {
+  return {7, n};
+}
 
 /// A local system.
 struct site {

@@ -30,7 +30,8 @@ public:
   /// Runs what can run, answers what the hub can answer, until both are done.
   void run() {
     do {
-      while (run_some() > 0) {}
+      while (run_some() > 0) {
+      }
     } while (between && between());
   }
 
@@ -50,7 +51,7 @@ public:
   stepped_config config;
   caf::actor_system system;
   caf::scheduler::test_coordinator& scheduler;
-  std::function<bool()> between;  // True if it made something happen.
+  std::function<bool()> between;    // True if it made something happen.
   bool workers_stand_still = false; // As if each were in the middle of a call.
 
 private:

@@ -28,8 +28,8 @@ const group_name group{"plant"};
 const connection_name erp{"erp"}, mail{"mail"};
 
 std::string event(std::size_t n, const std::string& key = {}) {
-  return R"({"specversion":"1.0","source":"/test","type":"t","id":")" + std::to_string(n) + "\"" +
-         (key.empty() ? "" : R"(,"partitionkey":")" + key + "\"") + R"(,"data":{"n":)" + std::to_string(n) + "}}";
+  return R"({"specversion":"1.0","source":"/test","type":"t","id":")" + std::to_string(n) + "\""
+         + (key.empty() ? "" : R"(,"partitionkey":")" + key + "\"") + R"(,"data":{"n":)" + std::to_string(n) + "}}";
 }
 
 struct prepared_config : caf::actor_system_config {
@@ -201,7 +201,8 @@ TEST_F(embedded_agent, an_adapter_that_throws_harms_no_other_connection) {
   };
   start({connection(erp, bad.adapter()), connection(mail, good.adapter())});
   const auto poison = send(1), after = send(2), other = send(3, mail);
-  ASSERT_TRUE(hub.advance_until([&] { return state_of(after) == "settled" && state_of(other) == "settled"; }, 10min)) << state_of(after);
+  ASSERT_TRUE(hub.advance_until([&] { return state_of(after) == "settled" && state_of(other) == "settled"; }, 10min))
+    << state_of(after);
   EXPECT_NE(state_of(poison), "settled");
   EXPECT_THAT(hub.message(poison)->error, HasSubstr("broken"));
   EXPECT_THAT(heard(), Contains(event_kind::restarted));

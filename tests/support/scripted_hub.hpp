@@ -41,13 +41,13 @@ public:
   std::vector<wire::settlement> settled; // As often as they were sent.
   std::size_t closes = 0;
   std::uint64_t transports = 0;
-  std::vector<std::string> urls;         // Of each request.
+  std::vector<std::string> urls; // Of each request.
 
   // -- what it is to answer
   /// Looked at first: an answer here is the answer.
   std::function<std::optional<result<runtime::http_reply>>(const request&)> script;
   std::deque<wire::grant> to_grant;
-  std::vector<wire::held_grant> lost;    // Said with the next opening or heartbeat.
+  std::vector<wire::held_grant> lost; // Said with the next opening or heartbeat.
   std::vector<wire::session_command> commands;
   std::size_t drop_answers_to_claims = 0; // The next ones grant, but time out.
   std::size_t drop_answers_to_settles = 0;

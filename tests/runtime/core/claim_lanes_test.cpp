@@ -19,15 +19,20 @@ lane_settings settings(std::vector<std::string> connections = {"db"}, std::uint3
   s.lanes = lanes;
   return s;
 }
-room_report room(std::vector<std::uint32_t> free, std::uint32_t limit = 100, std::uint32_t total = 512, std::uint64_t received = 0) {
+room_report room(std::vector<std::uint32_t> free, std::uint32_t limit = 100, std::uint32_t total = 512,
+                 std::uint64_t received = 0) {
   room_report r;
   r.total = total;
   for (auto n : free)
     r.connections.push_back({n, limit, received});
   return r;
 }
-wire::claim_reply brings(std::initializer_list<wire::grant> grants = {}) { return {grants}; }
-error fails(errc code) { return make_error(code, "x"); }
+wire::claim_reply brings(std::initializer_list<wire::grant> grants = {}) {
+  return {grants};
+}
+error fails(errc code) {
+  return make_error(code, "x");
+}
 
 struct lanes_of_one_session : claim_lanes {
   explicit lanes_of_one_session(lane_settings s = settings()) : claim_lanes(std::move(s), 1) { opened(s1, at(0)); }

@@ -10,7 +10,9 @@
 
 namespace sallyport::runtime::test {
 
-inline mono_time at(std::int64_t ms) { return mono_time{milliseconds{ms}}; }
+inline mono_time at(std::int64_t ms) {
+  return mono_time{milliseconds{ms}};
+}
 
 /// All actions of one kind, in order.
 template <class T, class Variant>
@@ -31,8 +33,12 @@ T only(const std::vector<Variant>& actions) {
   return found.size() == 1 ? found.front() : T{};
 }
 
-inline message_id m(std::uint64_t serial) { return {1, serial}; }
-inline fence_token f(std::uint64_t counter) { return {1, counter}; }
+inline message_id m(std::uint64_t serial) {
+  return {1, serial};
+}
+inline fence_token f(std::uint64_t counter) {
+  return {1, counter};
+}
 
 inline wire::grant grant(std::uint64_t n, std::string connection = "db", std::string key = {}, std::uint64_t fence = 0) {
   wire::grant g;

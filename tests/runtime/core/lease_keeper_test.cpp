@@ -54,7 +54,8 @@ outcome_batch ends(const job_batch& b, outcome_kind how = outcome_kind::done,
   }
   return o;
 }
-wire::settle_reply all_settled(const std::vector<wire::settlement>& items, wire::verdict_kind kind = wire::verdict_kind::settled) {
+wire::settle_reply all_settled(const std::vector<wire::settlement>& items,
+                               wire::verdict_kind kind = wire::verdict_kind::settled) {
   wire::settle_reply r;
   for (auto& s : items) {
     auto& v = r.items.emplace_back();
@@ -68,7 +69,8 @@ wire::settle_reply all_settled(const std::vector<wire::settlement>& items, wire:
 
 /// A keeper with a session until 10'000 and hosts for both connections.
 struct keeper : lease_keeper {
-  explicit keeper(lease_settings s = settings(), std::size_t workers = 1, std::size_t batch_max = 1) : lease_keeper(std::move(s), 1) {
+  explicit keeper(lease_settings s = settings(), std::size_t workers = 1, std::size_t batch_max = 1)
+    : lease_keeper(std::move(s), 1) {
     started({s1, at(10'000), {}}, at(0));
     for (connection_index i = 0; i < 2; ++i) {
       host_joined(i, {workers, batch_max, {}, {}}, at(0));
@@ -596,6 +598,22 @@ TEST(lease_keeper, a_drain_that_is_over_gives_back_the_rest_cancels_what_runs_an
   EXPECT_EQ(last.items->front().outcome, outcome_kind::release);
   EXPECT_TRUE(last.items->front().started);
   EXPECT_TRUE(has<lease::idle>(k.settled(all_settled(*last.items), at(7'001))));
+}
+
+TEST(lease_keeper, work_stopped_by_a_drain_that_is_over_costs_no_attempt) {
+  keeper k;
+  auto running = only<lease::dispatch>(k.bring({grant(1)}));
+  k.drain(at(100), milliseconds{2'000}, at(10));
+  k.tick(at(100));
+  outcome_batch stopped;
+  stopped.id = running.jobs->id;
+  stopped.items.emplace_back();
+  auto& s = stopped.items.front();
+  s.message = running.jobs->grants.front().message, s.fence = running.jobs->grants.front().fence;
+  s.outcome = outcome_kind::failed, s.effect = wire::effect_state::unknown;
+  auto sent = only<lease::settle>(k.ended(stopped, at(200)));
+  EXPECT_EQ(sent.items->front().outcome, outcome_kind::release);
+  EXPECT_TRUE(sent.items->front().started);
 }
 
 TEST(lease_keeper, an_idle_keeper_drains_at_once) {

@@ -38,7 +38,9 @@ wire::heartbeat_reply alive(std::uint64_t epoch = 9) {
   r.epoch = {epoch};
   return r;
 }
-error fails(errc code) { return make_error(code, "x"); }
+error fails(errc code) {
+  return make_error(code, "x");
+}
 
 /// A keeper with an open session whose opening left at 0 and was answered at 100.
 struct open_keeper {
