@@ -90,19 +90,28 @@ TEST(group, agents_and_hub_are_killed_under_load_and_every_message_takes_effect_
   const auto db = w.folder / "target.db";
   for (auto* name : {"a", "b", "c"})
     w.start_agent(name, sqlite_connection(db));
-  constexpr int rounds = 8, messages = rounds * 1'000;
   w.wait_until("the connection", [&] { return w.ask("GET", "/v1/groups/plant/connections/db").status == 200; });
+  int messages = 0;
   std::vector<message_id> ids;
-  for (int round = 0; round < rounds; ++round) {
-    auto more = w.enqueue("db", round * messages / rounds, (round + 1) * messages / rounds);
+  const auto feed = [&] {
+    auto more = w.enqueue("db", messages, messages + 500);
     ids.insert(ids.end(), more.begin(), more.end());
+    messages += 500;
+  };
+  const auto held_by = [&](const std::string& name) {
+    for (auto& a : w.group().agents)
+      if (a.name.value == name)
+        return a.held;
+    return std::uint64_t{0};
+  };
+  for (int round = 0; round < 8; ++round) {
+    feed();
     const std::string victim(1, static_cast<char>('a' + round % 3));
     // Each dies with work in hand; the sender goes on, and repeats what was not acknowledged.
     w.wait_until("the victim to hold work", [&] {
-      for (auto& a : w.group().agents)
-        if (a.name.value == victim)
-          return a.held > 0;
-      return false;
+      if (w.drained("db"))
+        feed();
+      return held_by(victim) > 0;
     });
     if (round % 4 == 3) {
       w.kill_hub();
