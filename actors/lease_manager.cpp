@@ -95,13 +95,13 @@ struct lease_manager_state {
   void carry_out(runtime::lease::cancel& a, bool&) {
     spdlog::warn("connection {}: telling {} running messages to stop: {}", context->connections[a.connection].settings.name.value,
                  a.fences.size(), to_string(for_adapters(a.why)));
-    if (hosts[a.connection])
-      self->send(hosts[a.connection], cancel_ptr{std::make_shared<runtime::lease::cancel>(std::move(a))});
+    if (const auto& host = hosts[a.connection])
+      self->send(host, cancel_ptr{std::make_shared<runtime::lease::cancel>(std::move(a))});
   }
   void carry_out(runtime::lease::settle& a, bool&) { self->send(unit->link, a.items); }
   void carry_out(runtime::lease::confirm& a, bool&) {
-    if (hosts[a.connection])
-      self->send(hosts[a.connection], confirm_ptr{std::make_shared<runtime::lease::confirm>(std::move(a))});
+    if (const auto& host = hosts[a.connection])
+      self->send(host, confirm_ptr{std::make_shared<runtime::lease::confirm>(std::move(a))});
   }
   void carry_out(runtime::lease::announce&, bool&) {
     if (unit && !closing)
