@@ -98,7 +98,7 @@ void add_agent_command(command& program, const adapter_kinds& kinds) {
     .required_option("--config FILE", v->config_file, "The agent's file (`sallyport config example agent`).")
     .choice("--log-level LEVEL", v->log_level, log_levels(), "How much to log on stderr (default: info).")
     .examples("  sallyport agent --config /etc/sallyport/agent.toml\n"
-              "SIGTERM drains: it takes no more, finishes what runs (agent.drain_ms), gives back the rest. A second one gives "
+              "SIGTERM drains: it takes no more, works off what it holds (agent.drain_ms), gives back the rest. A second one gives "
               "everything\n"
               "back at once. Exit code 70 says that a newer process of this agent has taken over: do not start it again.")
     .runs([v, &kinds] { return run_agent(*v, kinds); });

@@ -88,7 +88,8 @@ enum class advice : std::uint8_t {
   X(state_locked, 126, 409, never_retry, "another process uses this state directory")                                            \
   X(state_io, 127, 500, never_retry, "the state directory could not be read or written")                                         \
   X(stopped, 128, 503, retry_later, "the component has been stopped")                                                            \
-  X(retries_exhausted, 129, 500, never_retry, "a component failed more often than its restart budget allows")
+  X(retries_exhausted, 129, 500, never_retry, "a component failed more often than its restart budget allows")                    \
+  X(cannot_listen, 130, 500, retry_later, "the address could not be listened on")
 
 enum class errc : std::uint16_t {
 #define SALLYPORT_X(name, number, status, adv, sentence) name = number,

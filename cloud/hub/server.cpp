@@ -73,7 +73,7 @@ struct server::body : std::enable_shared_from_this<body> {
     if (!ec)
       acceptor.listen(asio::socket_base::max_listen_connections, ec);
     if (ec)
-      return fault(ec.message());
+      return {errc::cannot_listen, "listen on " + settings.listen + ": " + ec.message()};
     port = acceptor.local_endpoint().port();
     return {};
   }
