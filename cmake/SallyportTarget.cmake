@@ -17,6 +17,32 @@ function(sallyport_library name)
   set_property(GLOBAL APPEND PROPERTY SALLYPORT_LIBRARIES ${target})
 endfunction()
 
+# sallyport_probed(NAME...)
+#
+# A twin of each library, sallyport_NAME_probed, compiled with SALLYPORT_PROBES (protocol/probe.hpp): its marks count and its planted
+# mistakes can be chosen. For test binaries only; never installed. Twins link twins, where there are any: name the lower ones first.
+function(sallyport_probed)
+  foreach(name ${ARGN})
+    set(original sallyport_${name})
+    set(twin ${original}_probed)
+    get_target_property(sources ${original} SOURCES)
+    get_target_property(folder ${original} SOURCE_DIR)
+    list(TRANSFORM sources PREPEND ${folder}/)
+    add_library(${twin} STATIC ${sources})
+    target_include_directories(${twin} PUBLIC ${PROJECT_SOURCE_DIR})
+    target_compile_features(${twin} PUBLIC cxx_std_20)
+    target_compile_definitions(${twin} PUBLIC SALLYPORT_PROBES)
+    get_target_property(libraries ${original} LINK_LIBRARIES)
+    foreach(library ${libraries})
+      string(REPLACE "sallyport::" "sallyport_" library "${library}")
+      if(TARGET ${library}_probed)
+        set(library ${library}_probed)
+      endif()
+      target_link_libraries(${twin} PUBLIC ${library})
+    endforeach()
+  endforeach()
+endfunction()
+
 # sallyport_test(NAME SOURCES ... [LINK deps...] [LABELS labels...] [TIMEOUT seconds])
 #
 # One GoogleTest binary; every TEST is its own ctest entry unless SERIAL names the binary as one.
