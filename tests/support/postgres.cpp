@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/close_range.h>
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -66,6 +67,7 @@ pid_t spawn(const std::vector<std::string>& words, const std::string& output) {
   const int out = ::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   ::dup2(out, 1);
   ::dup2(out, 2);
+  ::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
   ::execv(arguments[0], arguments.data());
   ::_exit(127);
 }
@@ -133,27 +135,29 @@ void postgres_server::start() {
   if (process_ > 0)
     return;
   const auto log = dir_ / "server.log";
-  process_ = spawn({(binaries() / "postgres").string(), "-D", dir_ / "data", "-p", std::to_string(port_), "-c",
-                    "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + dir_.path().string(), "-c", "fsync=off",
-                    "-c", "shared_buffers=32MB"},
-                   log);
-  for (int tries = 0; tries < 600; ++tries) {
-    if (PQping(conninfo("postgres").c_str()) == PQPING_OK)
-      return;
-    if (int status = 0; ::waitpid(process_, &status, WNOHANG) == process_) {
-      process_ = -1;
-      break;
+  for (int starts = 0; starts < 5; ++starts) { // Its port may be a client's own for a moment, when it is started again.
+    process_ = spawn({(binaries() / "postgres").string(), "-D", dir_ / "data", "-p", std::to_string(port_), "-c",
+                      "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + dir_.path().string(), "-c", "fsync=off",
+                      "-c", "shared_buffers=32MB"},
+                     log);
+    for (int tries = 0; tries < 600; ++tries) {
+      if (PQping(conninfo("postgres").c_str()) == PQPING_OK)
+        return;
+      if (int status = 0; ::waitpid(process_, &status, WNOHANG) == process_) {
+        process_ = -1;
+        break;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds{50});
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+    stop();
   }
-  stop();
   throw std::runtime_error("PostgreSQL does not start: " + read_file(log));
 }
 
-void postgres_server::stop() {
+void postgres_server::stop(int how) {
   if (process_ <= 0)
     return;
-  ::kill(process_, SIGINT); // Fast: clients are disconnected.
+  ::kill(process_, how);
   int status = 0;
   for (int tries = 0; tries < 400; ++tries) {
     if (::waitpid(process_, &status, WNOHANG) == process_) {

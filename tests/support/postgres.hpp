@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <csignal>
 #include <cstdint>
 #include <string>
 
@@ -46,7 +47,8 @@ public:
   /// A statement on a connection of its own.
   std::string run(const std::string& database, const std::string& sql) { return postgres_client{conninfo(database)}.run(sql); }
 
-  void stop();
+  /// SIGINT is fast: clients are disconnected. SIGQUIT is immediate: the next start recovers as from a crash.
+  void stop(int how = SIGINT);
   /// Returns when it accepts connections.
   void start();
 

@@ -3,6 +3,7 @@
 #include "tests/support/temp_dir.hpp"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -68,6 +69,8 @@ process::process(process_options options) : options_(std::move(options)) {
     dup2(in, 0);
     dup2(out, 1);
     dup2(err, 2);
+    close_range(3, ~0u,
+                CLOSE_RANGE_CLOEXEC); // Sockets of libraries: a child that holds one too keeps its port and its connection.
     if (options_.folder.empty() || chdir(options_.folder.c_str()) == 0)
       execvpe(argv_pointers[0], argv_pointers.data(), env_pointers.data());
     const int why = errno;
