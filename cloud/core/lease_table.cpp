@@ -1,6 +1,7 @@
 #include "cloud/core/lease_table.hpp"
 
 #include "cloud/core/content_keys.hpp"
+#include "protocol/probe.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -159,7 +160,8 @@ void lease_table::wait(slot s) {
     ++q.delayed;
   }
   if (m.key != 0) {
-    insert_by_id(q.lanes[m.key].waiting, s);
+    auto& waiting = q.lanes[m.key].waiting;
+    SALLYPORT_MUTANT(retry_breaks_order) ? push_back(waiting, s) : insert_by_id(waiting, s);
     ++q.lane_waiting;
     q.lane_delayed += m.delayed;
     return refresh_lane(q, m.key);
@@ -213,7 +215,7 @@ lease_info& lease_table::lease_of(message& m) {
 }
 
 void lease_table::used_fence(fence_token f) {
-  if (f.epoch == epoch_.value)
+  if (f.epoch == epoch_.value || SALLYPORT_MUTANT(fence_restarts))
     next_fence_ = std::max(next_fence_, f.counter + 1);
 }
 
@@ -399,7 +401,7 @@ void lease_table::on(fact::enqueued&& f) {
   std::memcpy(m.name.get() + a.source.size(), a.id.data(), a.id.size());
   m.source_bytes = static_cast<std::uint32_t>(a.source.size()), m.id_bytes = static_cast<std::uint32_t>(a.id.size());
   m.bytes = static_cast<std::uint32_t>(f.item.bytes->size());
-  m.delayed = f.not_before > f.at;
+  m.delayed = f.not_before > f.at && !SALLYPORT_MUTANT(early_grant);
   m.due_at = f.not_before;
   next_message_ = std::max(next_message_, f.id.serial + 1);
 
@@ -413,6 +415,14 @@ void lease_table::on(fact::enqueued&& f) {
   touch(s);
 }
 
+/// Where a claim's seq is stored in this grant alone, and the grant is about to be overwritten or forgotten, the agent's row keeps it.
+void lease_table::keep_lane(const lease_info& lease) {
+  if (lease.agent == nowhere || agents_[lease.agent].session != lease.session || lease.lane >= agents_[lease.agent].lanes.size())
+    return;
+  if (agents_[lease.agent].lanes[lease.lane].granted_seq == lease.seq)
+    touch_agent(lease.agent);
+}
+
 void lease_table::on(fact::granted&& f) {
   auto& agent = agents_[f.agent];
   auto fence = f.first_fence;
@@ -422,6 +432,7 @@ void lease_table::on(fact::granted&& f) {
     auto& q = queues_[m.queue];
     SALLYPORT_ASSERT(m.fence() < fence);
     auto& lease = lease_of(m);
+    keep_lane(lease);
     lease.fence = fence, lease.agent = f.agent, lease.session = agent.session, lease.granted_at = f.at.wall;
     lease.hold_until = f.at.mono + hold_limit(q.policy);
     lease.lane = f.lane, lease.seq = f.seq, lease.lost_last = lease.lost_solo = false;
@@ -448,7 +459,7 @@ void lease_table::on(fact::granted&& f) {
   used_fence(fence);
   auto& lane = agent.lanes[f.lane];
   SALLYPORT_ASSERT(f.seq >= lane.seq);
-  lane.seq = f.seq;
+  lane.seq = lane.granted_seq = f.seq;
 }
 
 void lease_table::on(fact::returned&& f) {
@@ -480,7 +491,8 @@ void lease_table::on(fact::returned&& f) {
     lease.settled_under = fence, lease.settled_as = f.outcome;
   settle_target(q, f.message, f.counts_attempt);
   if (!f.burn.is_none()) {
-    burn(m, f.burn);
+    if (!SALLYPORT_MUTANT(taken_keeps_fence))
+      burn(m, f.burn);
     if (agents_[lease.agent].live && agents_[lease.agent].session == lease.session)
       agents_[lease.agent].notices.push_back({m.id, fence});
   }
@@ -623,6 +635,7 @@ void lease_table::on(fact::rebound&& f) {
   auto& m = messages_[f.message];
   auto& lease = *m.lease;
   auto& a = agents_[f.agent];
+  keep_lane(lease);
   lease.lane = no_lane, lease.seq = 0; // The new session's lanes never claimed it.
   if (m.state == message_state::granted) {
     SALLYPORT_ASSERT(lease.agent == f.agent);
@@ -703,7 +716,7 @@ void lease_table::on(fact::lane_confirmed&& f) {
     if (lane.name == f.lane)
       return void(lane.seq = f.seq);
   SALLYPORT_ASSERT(a.lanes.size() < lanes_max);
-  a.lanes.push_back({std::move(f.lane), f.seq});
+  a.lanes.push_back({std::move(f.lane), f.seq, 0});
   touch_agent(f.agent); // Grants name their lane by its place in this list.
 }
 
@@ -743,6 +756,8 @@ void lease_table::on(fact::target_tried&& f) {
 void lease_table::on(fact::forgotten&& f) {
   auto& m = messages_[f.message];
   SALLYPORT_ASSERT(is_final(m.state) && m.state != message_state::dead);
+  if (m.lease)
+    keep_lane(*m.lease);
   unlink(queues_[m.queue].finals, f.message);
   by_name_.erase(f.message);
   by_id_.erase(m.id);

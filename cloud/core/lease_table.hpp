@@ -8,6 +8,7 @@
 
 #include "cloud/core/facts.hpp"
 #include "cloud/store/port.hpp"
+#include "protocol/probe.hpp"
 
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <boost/unordered/unordered_flat_set.hpp>
@@ -165,7 +166,7 @@ private:
   struct mint { // Hands out consecutive fences within one decision.
     const lease_table& table;
     std::uint64_t used = 0;
-    fence_token operator()() { return {table.epoch_.value, table.next_fence_ + used++}; }
+    fence_token operator()() { return {SALLYPORT_MUTANT(fence_restarts) ? 1 : table.epoch_.value, table.next_fence_ + used++}; }
   };
   struct live_agent {
     agent_index index = nowhere;
@@ -237,6 +238,7 @@ private:
   void offer(slot s);
   void withdraw(slot s);
   void refresh_lane(queue_info& q, std::uint64_t key);
+  void keep_lane(const lease_info& lease);
   void end_grant(slot s); // Out of its holder's hands.
   [[nodiscard]] static milliseconds hold_limit(const wire::queue_policy& policy);
   void burn(message& m, fence_token minted);

@@ -1,6 +1,8 @@
 // Claims: who gets what.
 #include "cloud/core/lease_table.hpp"
 
+#include "protocol/probe.hpp"
+
 #include <algorithm>
 
 namespace sallyport::cloud {
@@ -55,13 +57,15 @@ decision<lease_table::admitted> lease_table::admit(const ask::claim& what, const
                   {},
                   {}},
             std::move(facts)};
-  if (lane != a.lanes.end() && what.body.seq < lane->seq)
+  if (lane != a.lanes.end() && what.body.seq < lane->seq) {
+    SALLYPORT_MARK(claim_seq_stale);
     return {error{errc::claim_seq_stale,
                   "lane \"" + what.body.lane.value + "\" has claimed with seq " + std::to_string(lane->seq) + "; "
                     + std::to_string(what.body.seq) + " is lower",
                   {},
                   {}},
             std::move(facts)};
+  }
   if (lane != a.lanes.end() && what.body.seq == lane->seq) {
     const auto index = static_cast<std::uint8_t>(lane - a.lanes.begin());
     for (slot s = a.held.head; s != nowhere; s = messages_[s].next) {
@@ -69,7 +73,9 @@ decision<lease_table::admitted> lease_table::admit(const ask::claim& what, const
       if (lease.lane == index && lease.seq == what.body.seq && lease.session == a.session)
         answer.again.push_back(describe(s));
     }
-    answer.repeated = !answer.again.empty();
+    answer.repeated = what.body.seq == lane->granted_seq;
+    if (answer.repeated)
+      SALLYPORT_MARK(claim_repeated);
   } else {
     facts.emplace_back(fact::lane_confirmed{who.index, what.body.lane, what.body.seq});
   }
@@ -125,6 +131,7 @@ selection lease_table::select(agent_index agent, const wire::claim& claim, insta
         --credit;
       }
     if (!chosen.messages.empty()) {
+      SALLYPORT_MARK(suspects_alone);
       chosen.suspects = true;
       return chosen;
     }

@@ -1,6 +1,8 @@
 // What people do to queues and messages: configure, cancel, redrive, purge.
 #include "cloud/core/lease_table.hpp"
 
+#include "protocol/probe.hpp"
+
 #include <algorithm>
 
 namespace sallyport::cloud {
@@ -69,8 +71,10 @@ decision<wire::cancel_reply> lease_table::decide(const ask::cancel& what, const 
     return {error{errc::already_final, "message " + to_string(m.id) + " is " + std::string{state_word(m)}, {}, {}}, {}};
   fact::finished f{*s, message_state::cancelled, note_kind::cancelled, c.now.wall, mint{*this}()};
   f.detail = m.maybe_started ? "may have run" : "never ran";
+  if (m.state == message_state::granted)
+    SALLYPORT_MARK(cancel_of_granted);
   std::vector<any_fact> facts{std::move(f)};
-  return {wire::cancel_reply{m.id, m.maybe_started}, std::move(facts)};
+  return {wire::cancel_reply{m.id, m.maybe_started && !SALLYPORT_MUTANT(cancel_never_ran)}, std::move(facts)};
 }
 
 decision<wire::count_reply> lease_table::decide(const ask::bury& what, const context& c) const {

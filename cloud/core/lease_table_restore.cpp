@@ -1,6 +1,7 @@
 // Rows: what is stored of a lease table, and how it is filled from there. Nothing derived is stored.
 #include "cloud/core/lease_table.hpp"
 #include "cloud/core/rows.hpp"
+#include "protocol/probe.hpp"
 
 #include <algorithm>
 
@@ -8,7 +9,7 @@ namespace sallyport::cloud {
 
 namespace {
 
-constexpr std::uint8_t queue_format = 1, agent_format = 1, message_format = 1;
+constexpr std::uint8_t queue_format = 1, agent_format = 2, message_format = 1;
 
 std::string queue_row(const queue_info& q) {
   row_writer w{queue_format};
@@ -41,7 +42,7 @@ std::string agent_row(const agent_info& a) {
   w.pair(a.session.epoch, a.session.serial), w.num(static_cast<std::uint8_t>(a.live));
   w.num(static_cast<std::uint32_t>(a.lanes.size()));
   for (auto& lane : a.lanes)
-    w.text(lane.name.value);
+    w.text(lane.name.value), w.num(lane.granted_seq);
   w.num(static_cast<std::uint32_t>(a.connections.size()));
   for (auto& c : a.connections) {
     w.num(c.queue), w.text(c.announced.name.value), w.text(c.announced.adapter), w.num(c.announced.effect);
@@ -52,13 +53,18 @@ std::string agent_row(const agent_info& a) {
 
 bool read_agent(std::string_view value, agent_info& a) {
   row_reader r{value};
-  if (r.num<std::uint8_t>() != agent_format)
+  const auto format = r.num<std::uint8_t>();
+  if (format == 0 || format > agent_format)
     return false;
   a.group.value = r.text(), a.name.value = r.text(), a.id.value = r.text();
   a.life.process = r.num<std::uint64_t>(), a.life.opening = r.num<std::uint64_t>(), a.version = r.text();
   a.session = r.pair<session_id>(), a.live = r.num<std::uint8_t>() != 0;
-  for (auto n = r.num<std::uint32_t>(); n-- != 0 && r.ok();)
-    a.lanes.push_back({lane_id{std::string{r.text()}}, 0});
+  for (auto n = r.num<std::uint32_t>(); n-- != 0 && r.ok();) {
+    agent_lane lane{lane_id{std::string{r.text()}}};
+    if (format >= 2) // Before, only the grants knew.
+      lane.seq = lane.granted_seq = r.num<std::uint64_t>();
+    a.lanes.push_back(std::move(lane));
+  }
   for (auto n = r.num<std::uint32_t>(); n-- != 0 && r.ok();) {
     agent_connection c;
     c.queue = r.num<queue_index>(), c.announced.name.value = r.text(), c.announced.adapter = r.text();
@@ -169,7 +175,12 @@ bool lease_table::restore(std::string_view key, std::string_view value) {
         || (m.state == message_state::granted && (!m.lease || m.lease->agent == nowhere)))
       return false;
     by_id_.emplace(m.id, s);
-    by_name_.insert(s);
+    if (!SALLYPORT_MUTANT(dedup_lost_on_restart))
+      by_name_.insert(s);
+    if (SALLYPORT_MUTANT(verdict_lost_on_restart) && m.lease)
+      m.lease->settled_under = {};
+    if (SALLYPORT_MUTANT(delay_lost_on_restart))
+      m.delayed = false;
     return true;
   }
   return false;
@@ -195,6 +206,8 @@ void lease_table::restored(instant now) {
       agents_[m.lease->agent].lost.push_back({s, m.lease->fence});
     switch (m.state) {
       case message_state::waiting:
+        if (SALLYPORT_MUTANT(delayed_lost_on_restart) && m.delayed)
+          break;
         wait(s); // In id order, as replayed; so the fifo stays sorted.
         break;
       case message_state::granted: {
@@ -213,9 +226,11 @@ void lease_table::restored(instant now) {
       default: ended.emplace_back(m.due_at, s);
     }
     // The seq of the last claim that granted something, so that its repetition gets the same answer.
-    if (m.lease && m.lease->agent != nowhere)
-      if (auto& a = agents_[m.lease->agent]; a.session == m.lease->session && m.lease->lane < a.lanes.size())
-        a.lanes[m.lease->lane].seq = std::max(a.lanes[m.lease->lane].seq, m.lease->seq);
+    if (m.lease && m.lease->agent != nowhere && !SALLYPORT_MUTANT(lane_lost_on_restart))
+      if (auto& a = agents_[m.lease->agent]; a.session == m.lease->session && m.lease->lane < a.lanes.size()) {
+        auto& lane = a.lanes[m.lease->lane];
+        lane.seq = lane.granted_seq = std::max(lane.granted_seq, m.lease->seq);
+      }
   }
   std::sort(ended.begin(), ended.end());
   for (auto [at, s] : ended) {

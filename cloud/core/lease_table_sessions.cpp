@@ -1,6 +1,8 @@
 // Sessions: opening, heartbeats, closing, and what becomes of the grants they carried.
 #include "cloud/core/lease_table.hpp"
 
+#include "protocol/probe.hpp"
+
 #include <algorithm>
 
 namespace sallyport::cloud {
@@ -24,7 +26,8 @@ lease_table::live_agent lease_table::live(session_id session, const context& c) 
   auto& a = agents_[known->second];
   if (!c.scope.covers(a.group))
     return {nowhere, make_error(errc::wrong_group, "session " + to_string(session) + " belongs to a group the token is not for")};
-  if (!a.live || a.session != session)
+  const bool is_current = a.session == session || SALLYPORT_MUTANT(old_session_served);
+  if (!a.live || !is_current)
     return {nowhere, why_not_live(session)};
   return {known->second, std::nullopt};
 }
@@ -47,6 +50,7 @@ void lease_table::lose(std::vector<any_fact>& facts, agent_index a, wall_time at
     if (kept && kept(s))
       continue;
     if (solo && m.solo_losses + 1 >= solo_losses_max) {
+      SALLYPORT_MARK(dead_by_losses);
       fact::finished f{s, message_state::dead, note_kind::dead, at, next()};
       f.counts_loss = true;
       f.error = "lost " + std::to_string(m.losses + 1) + " times, the last " + std::to_string(int{solo_losses_max})
@@ -87,13 +91,15 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
     return "agent \"" + body.agent.value + "\": incarnation " + std::to_string(old->life.process) + "."
            + std::to_string(old->life.opening);
   };
-  if (same_agent && body.life < old->life)
+  if (same_agent && body.life < old->life && !SALLYPORT_MUTANT(old_life_accepted)) {
+    SALLYPORT_MARK(open_refused_old);
     return {
       error{errc::session_replaced,
             running() + " has opened; this is " + std::to_string(body.life.process) + "." + std::to_string(body.life.opening),
             {},
             {}},
       {}};
+  }
   if (same_agent && body.life == old->life && !old->live)
     return {error{errc::session_expired, running() + " had its session, and it has ended; open with a higher opening", {}, {}},
             {}};
@@ -105,6 +111,7 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
     if (index == nowhere || !can_rebind(index, held))
       reply.lost.push_back(held);
   if (same_agent && body.life == old->life) { // Its answer was lost on the way: the same again.
+    SALLYPORT_MARK(open_repeated);
     reply.session = old->session;
     facts.emplace_back(fact::touched{index, deadline(c.now)});
     return {std::move(reply), std::move(facts)};
@@ -150,21 +157,29 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
     const auto kept = [&](slot s) { return std::binary_search(rebind.begin(), rebind.end(), s); };
     const bool same_process = same_agent && old->life.process == body.life.process;
     if (old->live) {
+      if (!same_process)
+        SALLYPORT_MARK(open_replaces_life);
       same_process ? give_back(facts, index, note_kind::disconnected, c.now.wall, kept)
                    : lose(facts, index, c.now.wall, kept, next);
       facts.emplace_back(fact::session_ended{index, false});
     }
-    if (same_process) // The process lived: what its silence cost its messages is taken back.
+    if (same_process && !SALLYPORT_MUTANT(flaps_count)) // The process lived: what its silence cost its messages is taken back.
       for (auto& lost : old->lost)
         if (auto& m = messages_[lost.message];
-            m.lease && m.lease->fence == lost.fence && m.lease->lost_last && m.state == message_state::waiting)
+            m.lease && m.lease->fence == lost.fence && m.lease->lost_last && m.state == message_state::waiting) {
+          SALLYPORT_MARK(open_forgives_loss);
           facts.emplace_back(fact::loss_forgiven{lost.message, c.now.wall});
+        }
     facts.emplace_back(fact::losses_closed{index});
   }
   reply.session = {epoch_.value, next_session_};
   facts.emplace_back(fact::session_opened{index, reply.session, body, std::move(queues), deadline(c.now)});
-  for (slot s : rebind)
+  for (slot s : rebind) {
+    SALLYPORT_MARK(open_rebinds);
+    if (messages_[s].state == message_state::waiting)
+      SALLYPORT_MARK(open_rebinds_lost);
     facts.emplace_back(fact::rebound{s, index, reply.session, c.now});
+  }
   return {std::move(reply), std::move(facts)};
 }
 
@@ -198,11 +213,14 @@ decision<wire::heartbeat_reply> lease_table::decide(const ask::beat& what, const
       const auto& lanes = what.body.list->lanes;
       const bool answered = m.lease->lane == no_lane // By the answer to the opening.
                             || std::any_of(lanes.begin(), lanes.end(), [&](const wire::lane_position& p) {
-                                 return p.lane == a.lanes[m.lease->lane].name && m.lease->seq <= p.seq;
+                                 const bool has_answer = m.lease->seq <= p.seq || SALLYPORT_MUTANT(list_tears);
+                                 return p.lane == a.lanes[m.lease->lane].name && has_answer;
                                });
       if (answered && m.lease->session == a.session
-          && !std::binary_search(list.begin(), list.end(), wire::held_grant{m.id, m.lease->fence}))
+          && !std::binary_search(list.begin(), list.end(), wire::held_grant{m.id, m.lease->fence})) {
+        SALLYPORT_MARK(list_takes_back);
         facts.emplace_back(fact::returned{s, note_kind::disconnected, c.now.wall});
+      }
     }
     for (auto& held : list) {
       const auto s = find(held.message);

@@ -1,6 +1,8 @@
 // Settlements and extensions: how attempts end. Judged by fence and agent; the session only helps to find the agent.
 #include "cloud/core/lease_table.hpp"
 
+#include "protocol/probe.hpp"
+
 #include <algorithm>
 
 namespace sallyport::cloud {
@@ -54,18 +56,25 @@ wire::verdict lease_table::judge_old(slot s, fence_token fence, agent_index by) 
   if (!m.lease || m.lease->fence < fence || fence.epoch < m.id.epoch)
     return v; // Never minted, or before its birth.
   auto& lease = *m.lease;
+  const auto counted = [&](wire::outcome_kind outcome) {
+    v.kind = wire::verdict_kind::already, v.outcome = outcome;
+    return v;
+  };
+  // The notes know who settled what, also when the message has been granted to others since.
+  for (auto& n : lease.history)
+    if (n.fence == fence && n.agent == by) {
+      if (n.what == note_kind::released)
+        return counted(wire::outcome_kind::release);
+      const bool settled = n.what == note_kind::dead && !n.session.is_none(); // Else it died of its losses.
+      if (settled || n.what == note_kind::failed || n.what == note_kind::target_failed)
+        return counted(wire::outcome_kind::failed);
+    }
   if (lease.settled_under == fence) {
-    v.kind = lease.agent == by ? wire::verdict_kind::already : wire::verdict_kind::unknown;
+    if (lease.agent == by && m.state == message_state::settled) // Its last holder's word: the lease alone tells it.
+      return counted(lease.settled_as);
     v.outcome = lease.settled_as;
     return v;
   }
-  for (auto& n : lease.history)
-    if (n.fence == fence && n.agent == by
-        && (n.what == note_kind::failed || n.what == note_kind::target_failed || n.what == note_kind::released)) {
-      v.kind = wire::verdict_kind::already;
-      v.outcome = n.what == note_kind::released ? wire::outcome_kind::release : wire::outcome_kind::failed;
-      return v;
-    }
   v.kind = lease.burnt == fence ? wire::verdict_kind::burnt : wire::verdict_kind::stale;
   return v;
 }
@@ -77,7 +86,8 @@ decision<wire::verdict> lease_table::decide(const wire::settlement& what, agent_
   auto& m = messages_[s];
   if (queues_[m.queue].group != agents_[by].group)
     return {verdict_of(what, wire::verdict_kind::unknown, ""), {}};
-  const bool live_fence = m.lease && m.lease->fence == what.fence && !is_final(m.state) && m.lease->settled_under != what.fence;
+  const bool is_latest = m.lease && (m.lease->fence == what.fence || SALLYPORT_MUTANT(settle_ignores_fence));
+  const bool live_fence = is_latest && !is_final(m.state) && m.lease->settled_under != what.fence;
   if (live_fence && m.lease->agent != by) {
     auto v = verdict_of(what, wire::verdict_kind::unknown, state_word(m));
     v.code = errc::not_holder;
@@ -87,9 +97,14 @@ decision<wire::verdict> lease_table::decide(const wire::settlement& what, agent_
     auto v = judge_old(s, what.fence, by);
     std::vector<any_fact> facts;
     if (v.kind == wire::verdict_kind::already && v.outcome == what.outcome)
-      v.kind = wire::verdict_kind::settled; // The first answer was lost on its way: the same again.
+      SALLYPORT_MARK(settle_repeated),
+        v.kind = wire::verdict_kind::settled; // The first answer was lost on its way: the same again.
     else if ((v.kind == wire::verdict_kind::stale || v.kind == wire::verdict_kind::burnt)) {
       // Evidence: what the late holder reported is kept, and changes nothing. Once for each fence.
+      if (v.kind == wire::verdict_kind::burnt)
+        SALLYPORT_MARK(settle_burnt);
+      else
+        SALLYPORT_MARK(settle_stale);
       const auto kind = v.kind == wire::verdict_kind::burnt ? note_kind::late_settle : note_kind::stale_settle;
       const bool known = std::any_of(m.lease->history.begin(), m.lease->history.end(),
                                      [&](const note& n) { return n.what == kind && n.fence == what.fence; });
@@ -99,6 +114,8 @@ decision<wire::verdict> lease_table::decide(const wire::settlement& what, agent_
     }
     return {std::move(v), std::move(facts)};
   }
+  if (m.state == message_state::waiting)
+    SALLYPORT_MARK(settle_after_expiry);
   decision<wire::verdict> d{verdict_of(what, wire::verdict_kind::settled, ""), {}};
   mint next{*this};
   accept(d.facts, s, what, c, next);
@@ -115,12 +132,13 @@ decision<wire::verdict> lease_table::decide(const wire::settlement& what, agent_
 /// The rest of a key's run goes back with the message that failed: it must not be carried out before it.
 void lease_table::take_run(std::vector<any_fact>& facts, slot s, wall_time at, mint& next) const {
   auto& m = messages_[s];
-  if (m.key == 0 || m.state != message_state::granted)
+  if (m.key == 0 || m.state != message_state::granted || SALLYPORT_MUTANT(run_goes_on))
     return;
   for (slot h = agents_[m.lease->agent].held.head; h != nowhere; h = messages_[h].next) {
     auto& other = messages_[h];
     if (h == s || other.queue != m.queue || other.key != m.key || other.id < m.id)
       continue;
+    SALLYPORT_MARK(run_taken_back);
     fact::returned f{h, note_kind::taken_back, at};
     f.burn = next();
     f.clears_started = true; // Executed one after the other: it was not begun.
@@ -177,10 +195,12 @@ void lease_table::accept_failure(std::vector<any_fact>& facts, slot s, const wir
     f.settles = true;
     f.outcome = wire::outcome_kind::failed;
     f.detail = cut(how.error);
+    f.counts_attempt = SALLYPORT_MUTANT(outage_burns_attempts);
     facts.emplace_back(std::move(f));
     take_run(facts, s, at, next);
     const bool probing = q.target.now == circuit::phase::probing && q.target.probe == s;
     if (q.target.now == circuit::phase::closed || probing) {
+      SALLYPORT_MARK(target_pauses);
       auto pause = backoff(q.policy, q.target.failures + 1, entropy);
       if (how.delay)
         pause = std::max(pause, *how.delay);

@@ -1,6 +1,8 @@
 // What time alone brings about.
 #include "cloud/core/lease_table.hpp"
 
+#include "protocol/probe.hpp"
+
 #include <algorithm>
 
 namespace sallyport::cloud {
@@ -19,6 +21,7 @@ std::vector<any_fact> lease_table::expire(message_id message, const context& c) 
   const auto s = find(message);
   if (s == nowhere || messages_[s].state != message_state::waiting)
     return {};
+  SALLYPORT_MARK(expired_waiting);
   return {expiry(s, c.now.wall, mint{*this}())};
 }
 
@@ -33,6 +36,7 @@ std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size
           break;
         if (!agents_[a].live || agents_[a].deadline > c.now.mono)
           continue; // next_sweep's prune() moves the entry.
+        SALLYPORT_MARK(session_expired);
         lose(facts, a, at, {}, next);
         facts.emplace_back(fact::session_ended{a, true});
       }
@@ -48,6 +52,8 @@ std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size
       for (auto& [when, s] : expiries_) {
         if (when > at || facts.size() >= limit)
           break;
+        if (messages_[s].state == message_state::waiting)
+          SALLYPORT_MARK(expired_waiting);
         facts.emplace_back(expiry(s, at, next()));
       }
       break;
@@ -57,6 +63,7 @@ std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size
           auto& m = messages_[s];
           if (m.lease->hold_until > c.now.mono)
             continue;
+          SALLYPORT_MARK(hold_limit_passed);
           auto& policy = queues_[m.queue].policy;
           if (m.attempts + 1u >= policy.max_attempts) {
             fact::finished f{s, message_state::dead, note_kind::hold_limit, at, next()};
@@ -75,8 +82,10 @@ std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size
       break;
     case stage::targets:
       for (auto q : open_targets_)
-        if (queues_[q].target.retry_at <= at)
+        if (queues_[q].target.retry_at <= at) {
+          SALLYPORT_MARK(target_probed);
           facts.emplace_back(fact::target_tried{q});
+        }
       break;
     case stage::retention:
       for (auto& q : queues_) {

@@ -163,7 +163,8 @@ struct queue_info {
 
 struct agent_lane {
   lane_id name;
-  std::uint64_t seq = 0; // The last that granted something.
+  std::uint64_t seq = 0;         // The last that arrived.
+  std::uint64_t granted_seq = 0; // The last that was answered with grants: repeated, it gets those again or nothing.
 };
 struct agent_connection {
   queue_index queue = nowhere;

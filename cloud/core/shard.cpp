@@ -1,6 +1,7 @@
 #include "cloud/core/shard.hpp"
 
 #include "cloud/core/lease_table.hpp"
+#include "protocol/probe.hpp"
 
 #include <algorithm>
 #include <list>
@@ -75,7 +76,7 @@ struct shard::body {
   void answer_to(ticket to, answer what) {
     // What was decided now is durable when everything that has changed so far is.
     const auto position = table.is_dirty() || !changes.empty() ? gathering : gathering - 1;
-    if (position <= durable)
+    if (position <= durable || SALLYPORT_MUTANT(answer_before_durable))
       duties.emplace_back(duty::reply{to, std::move(what)});
     else
       held.push_back({position, to, std::move(what)});
@@ -242,6 +243,7 @@ struct shard::body {
   void supersede(agent_index agent, const lane_id& lane) {
     for (auto& p : parked[table.agent(agent)->group.value])
       if (p.agent == agent && p.claim.lane == lane) {
+        SALLYPORT_MARK(claim_superseded);
         const auto from = p.from;
         unpark(from.value);
         return answer_to(from, wire::claim_reply{});
@@ -287,14 +289,17 @@ struct shard::body {
       answer_to(to, wire::call_reply{message, state.result});
     else if (state.state == message_state::settled || state.state == message_state::dead)
       answer_to(to, error{errc::adapter_failed, "message " + to_string(message) + ": " + state.error, {}, {}});
-    else if (state.maybe_started)
+    else if (state.maybe_started && !SALLYPORT_MUTANT(not_started_after_grant)) {
+      SALLYPORT_MARK(call_unknown);
       answer_to(to, error{errc::call_outcome_unknown,
                           "message " + to_string(message) + " was " + state.word + ", after it may have been begun",
                           {},
                           {}});
-    else
+    } else {
+      SALLYPORT_MARK(call_not_started);
       answer_to(
         to, error{errc::call_not_started, "message " + to_string(message) + " was " + state.word + " and never begun", {}, {}});
+    }
     return true;
   }
   void drop_call(std::map<std::uint64_t, waiting_call>::iterator call) {
@@ -359,9 +364,11 @@ struct shard::body {
     // Keyed by epoch: nobody who waited in this one may be answered by a position of the next.
     broken = true;
     const auto lost = refusal(errc::outcome_unknown, "the hub could not make it durable; ask again with the same key");
-    for (auto& h : held)
-      answer_now(h.to, lost);
-    held.clear();
+    if (!SALLYPORT_MUTANT(waiters_survive_reopen)) {
+      for (auto& h : held)
+        answer_now(h.to, lost);
+      held.clear();
+    }
     for (auto& [from, where] : parked_by_ticket)
       answer_now({from}, lost);
     for (auto& [from, call] : calls)
@@ -385,6 +392,8 @@ void shard::reopened(opened_store store) {
   fresh->counted = counters();
   fresh->draining = b.draining, fresh->room = b.room, fresh->no_room_why = b.no_room_why;
   fresh->duties = std::move(b.duties);
+  if (SALLYPORT_MUTANT(waiters_survive_reopen))
+    fresh->held = std::move(b.held);
   body_ = std::move(fresh);
 }
 
@@ -428,8 +437,10 @@ void shard::tick(instant now) {
   if (b.broken || b.filling)
     return;
   // A hub that was itself away cannot tell who else was: everybody gets a full ttl.
-  if (now.mono - b.last_tick > b.settings.session_ttl / 3)
+  if (now.mono - b.last_tick > b.settings.session_ttl / 3 && !SALLYPORT_MUTANT(pause_expires_sessions)) {
+    SALLYPORT_MARK(sessions_renewed);
     b.table.renew_sessions(now);
+  }
   b.last = now, b.last_tick = now.mono;
   const group_scope everything{true, {}};
   const context c{everything, now, static_cast<std::uint64_t>(now.mono.time_since_epoch().count())};
@@ -471,6 +482,10 @@ void shard::appended(const append_outcome& outcome, instant now) {
     case append_status::full:
     case append_status::failed:
     case append_status::unknown:
+      if (outcome.status == append_status::unknown)
+        SALLYPORT_MARK(append_unknown);
+      else
+        SALLYPORT_MARK(append_failed);
       ++b.counted.append_failures;
       b.duties.emplace_back(duty::alarm{"an append failed: " + outcome.detail});
       b.reopen({}, "an append failed: " + outcome.detail);

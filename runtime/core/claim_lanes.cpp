@@ -1,5 +1,7 @@
 #include "runtime/core/claim_lanes.hpp"
 
+#include "protocol/probe.hpp"
+
 #include <algorithm>
 
 namespace sallyport::runtime {
@@ -227,8 +229,10 @@ claim_lanes::actions claim_lanes::answered(const send_claim& sent, result<wire::
 claim_lanes::actions claim_lanes::tick(mono_time now) {
   actions out;
   for (std::size_t i = 0; i < lanes_.size(); ++i)
-    if (lanes_[i].at == phase::waiting && lanes_[i].retry_at <= now)
+    if (lanes_[i].at == phase::waiting && lanes_[i].retry_at <= now) {
+      SALLYPORT_MARK(agent_claim_repeated);
       send(i, out);
+    }
   return out;
 }
 

@@ -1,5 +1,7 @@
 #include "runtime/core/lease_keeper.hpp"
 
+#include "protocol/probe.hpp"
+
 #include <algorithm>
 
 namespace sallyport::runtime {
@@ -112,11 +114,14 @@ void lease_keeper::lose(fence_token fence, mono_time now, actions& out) {
   auto at = entries_.find(fence);
   if (at == entries_.end() || at->second.lost)
     return;
+  if (SALLYPORT_MUTANT(lost_fence_started) && at->second.at == phase::queued)
+    return;
   auto& e = at->second;
   auto& c = connections_[e.connection];
   ++c.counters.lost;
   e.lost = true;
   if (e.at == phase::running) {
+    SALLYPORT_MARK(agent_lost_running);
     if (settings_.connections[e.connection].cancel_when_lost)
       out.push_back(lease::cancel{e.connection, e.batch, {fence}, lease::cancel_reason::lost_lease});
     return;
@@ -127,7 +132,7 @@ void lease_keeper::lose(fence_token fence, mono_time now, actions& out) {
   const auto message = e.message;
   const auto key = std::move(e.key);
   --c.queued;
-  entries_.erase(at);
+  erase(at);
   if (auto in_ready = std::find_if(c.ready.begin(), c.ready.end(), is_it); in_ready != c.ready.end()) {
     c.ready.erase(in_ready);
   } else if (auto r = c.runs.find(key); r != c.runs.end()) {
@@ -169,8 +174,16 @@ lease_keeper::actions lease_keeper::granted(grant_batch batch, mono_time now) {
                                   + " of a connection this agent does not have: " + g.connection.value});
       continue;
     }
-    if (!entries_.contains(g.fence)) // A repeated answer brings what we have.
-      queue(std::move(g), batch.asked_at, now);
+    if (entries_.contains(g.fence))
+      continue; // A repeated answer brings what we have.
+    if (auto known = newest_.find(g.message); known != newest_.end()) {
+      if (g.fence < known->second)
+        continue; // An answer that was overtaken: the hub has taken this one back and granted it anew.
+      const auto old = known->second;
+      if (entries_.at(old).at != phase::settling) // Else it ended as it should, and only the answer is late.
+        lose(old, now, out);                      // The notice of it was lost, or is on its way.
+    }
+    queue(std::move(g), batch.asked_at, now);
   }
   finish(now, out);
   return out;
@@ -184,6 +197,7 @@ void lease_keeper::queue(wire::grant g, mono_time asked_at, mono_time now) {
   e.connection = i;
   e.key = g.partition_key;
   entries_.emplace(g.fence, std::move(e));
+  newest_[g.message] = g.fence;
   ++c.counters.granted;
   ++c.queued;
   c.window.holds(static_cast<std::uint32_t>(c.queued + c.running + c.settling));
@@ -320,6 +334,8 @@ lease_keeper::actions lease_keeper::host_joined(connection_index i, const host_h
     e.at = at;
     e.batch = batch;
     e.key = std::move(key);
+    if (auto& newest = newest_[e.message]; newest < fence)
+      newest = fence;
     if (!entries_.emplace(fence, std::move(e)).second)
       return false;
     ++(at == phase::running ? c.running : c.settling);
@@ -567,11 +583,17 @@ void lease_keeper::forget(std::unordered_map<fence_token, entry>::iterator at, a
   SALLYPORT_ASSERT(e.at == phase::settling);
   --connections_[e.connection].settling;
   auto b = batches_.find(e.batch);
-  entries_.erase(at);
+  erase(at);
   if (b == batches_.end())
     return;
   --b->second.unanswered;
   drop_if_answered(b, out);
+}
+
+void lease_keeper::erase(std::unordered_map<fence_token, entry>::iterator at) {
+  if (auto newest = newest_.find(at->second.message); newest != newest_.end() && newest->second == at->first)
+    newest_.erase(newest);
+  entries_.erase(at);
 }
 
 void lease_keeper::drop_if_answered(std::map<batch_id, batch_state>::iterator at, actions& out) {
@@ -687,6 +709,7 @@ void lease_keeper::give_up_running(const std::string& why, mono_time now) {
 lease_keeper::actions lease_keeper::tick(mono_time now) {
   actions out;
   if (lease_was_good_ && now >= deadline_) {
+    SALLYPORT_MARK(agent_past_deadline);
     lease_was_good_ = false;
     cancel_running(lease::cancel_reason::lost_lease, out);
   }

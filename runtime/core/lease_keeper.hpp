@@ -198,6 +198,7 @@ private:
   void take_back_settlements();
   [[nodiscard]] bool take_verdict(const wire::settlement& s, const wire::verdict& v, mono_time now, actions& out);
   void forget(std::unordered_map<fence_token, entry>::iterator at, actions& out);
+  void erase(std::unordered_map<fence_token, entry>::iterator at);
   void drop_if_answered(std::map<batch_id, batch_state>::iterator at, actions& out);
   void finish(mono_time now, actions& out);
   [[nodiscard]] connection_index index_of(const connection_name& name) const;
@@ -206,6 +207,7 @@ private:
   dice chance_;
   std::vector<connection_state> connections_;
   std::unordered_map<fence_token, entry> entries_;
+  std::unordered_map<message_id, fence_token> newest_; // The highest fence among a message's entries.
   std::map<batch_id, batch_state> batches_;
   std::uint64_t last_batch_ = 0;
   mono_time next_attempt_end_ = mono_time::max(); // Not later than the first; may be early.

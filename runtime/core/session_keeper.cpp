@@ -1,5 +1,7 @@
 #include "runtime/core/session_keeper.hpp"
 
+#include "protocol/probe.hpp"
+
 namespace sallyport::runtime {
 
 session_keeper::session_keeper(session_settings settings, std::uint64_t seed)
@@ -151,7 +153,8 @@ session_keeper::actions session_keeper::answered(session_id session, const error
 
 void session_keeper::extend(mono_time sent_at, mono_time now, actions& out) {
   last_heard_ = std::max(last_heard_, sent_at);
-  deadline_ = std::max(deadline_, sent_at + ttl_ - std::min(settings_.margin, ttl_ / 4));
+  const auto counted_from = SALLYPORT_MUTANT(deadline_from_reply) ? now : sent_at;
+  deadline_ = std::max(deadline_, counted_from + ttl_ - std::min(settings_.margin, ttl_ / 4));
   // The lease manager need not hear of every millisecond.
   if (deadline_ > announced_ && (announced_ <= now || deadline_ - announced_ >= ttl_ / 8)) {
     announced_ = deadline_;

@@ -15,13 +15,13 @@ namespace sallyport::runtime {
 
 struct http_request {
   std::string method = "POST";
-  std::string target;               // "/v1/sessions"
+  std::string target; // "/v1/sessions"
   std::string content_type = "application/json";
   std::string body;
-  milliseconds timeout{10'000};     // From send() to the last byte of the answer. There is no way to wait for ever.
+  milliseconds timeout{10'000}; // From send() to the last byte of the answer. There is no way to wait for ever.
   /// Requests of one slot use one connection, one after the other; slots do not wait for one another. Long polls have slots of their own.
   std::uint32_t slot = 0;
-  std::string prefer;               // A Prefer header, "wait=30" for a call; empty: none.
+  std::string prefer; // A Prefer header, "wait=30" for a call; empty: none.
 };
 
 struct http_reply {

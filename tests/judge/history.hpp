@@ -29,6 +29,7 @@ struct sent_event {
   std::optional<message_id> message; // As first acknowledged. Without one it may or may not be there, and once at most.
   std::vector<message_id> told;      // Every acknowledgement.
   wall_time not_before{}, expires_at = wall_time::max();
+  bool cancel_asked = false;          // Its answer may have been lost.
   bool cancelled = false;             // A cancel was acknowledged,
   bool cancel_said_never_ran = false; // with these words.
   std::vector<call_end> call_ends;    // Every answer to the call.
@@ -102,12 +103,6 @@ struct said_claim {
   std::vector<wire::held_grant> grants;
   step_number arrived = 0, step = 0;
 };
-/// A process of an agent began or ended. An end without close is a death.
-struct process_life {
-  std::string agent;
-  std::uint64_t incarnation = 0;
-  step_number began = 0, died = 0; // died: 0 while it lives.
-};
 /// The store was opened in a new epoch. Everything said before belongs to lower ones.
 struct new_epoch {
   epoch_number epoch;
@@ -135,8 +130,6 @@ struct history {
   std::vector<said_to_session> answers;
   std::vector<said_claim> claims;
   std::vector<seen_verdict> said_verdicts; // All of them, also those that were lost on the way.
-  std::vector<fence_token> said_fences;    // Granted, in the order of saying, each first time it was said.
-  std::vector<process_life> processes;
   std::vector<new_epoch> epochs;
 
   std::map<message_id, final_word> at_end; // Of every acknowledged event that the hub still knows.

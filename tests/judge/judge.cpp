@@ -47,7 +47,7 @@ void conservation(history& h, const expectations& expected) {
       h.violate("conservation", fmt::format("{} ({}) is still {}", id, to_string(*e.message), v->state));
     else if (v->state == "expired" && e.expires_at == wall_time::max() && !e.call)
       h.violate("conservation", fmt::format("{} ({}) expired, and had no end", id, to_string(*e.message)));
-    else if (v->state == "cancelled" && !e.cancelled && e.call_ends.empty())
+    else if (v->state == "cancelled" && !e.cancel_asked)
       h.violate("conservation", fmt::format("{} ({}) was cancelled by nobody", id, to_string(*e.message)));
   }
 }
@@ -82,32 +82,45 @@ void fences_rise(history& h) {
       h.violate("fences_rise", fmt::format("fence {} was given to {} for {} and to {} for {}", to_string(g.fence),
                                            it->second.second, name(h, it->second.first), g.agent, name(h, g.message)));
   }
-  // Across crashes: whatever a life of the hub gives out is above all that earlier ones gave out. Within one, claims are answered in the
-  // order of their fences as far as their appends are; so only lives are compared.
   epoch_number highest{};
   for (auto& e : h.epochs) {
     if (e.epoch <= highest)
       h.violate("fences_rise", fmt::format("epoch {} follows {}", e.epoch.value, highest.value));
     highest = e.epoch;
   }
-  std::set<fence_token> said;
-  fence_token top{};
-  for (auto& f : h.said_fences) {
-    if (!said.insert(f).second)
-      h.violate("fences_rise", fmt::format("fence {} was given out twice", to_string(f)));
-    if (f.epoch < top.epoch)
-      h.violate("fences_rise", fmt::format("fence {} was given out after {}", to_string(f), to_string(top)));
-    top = std::max(top, f);
-  }
+  // As the hub said it, whoever received it: a fence names one grant for ever, and those of a message rise. (Of two messages, the one
+  // that was granted first may be told of last: its answer was lost in a crash, and is asked for again.)
+  std::map<fence_token, std::pair<message_id, session_id>> said;
+  std::map<message_id, fence_token> last;
+  for (auto& c : h.claims)
+    for (auto& g : c.grants) {
+      auto [it, fresh] = said.try_emplace(g.fence, g.message, c.session);
+      if (!fresh && it->second != std::pair{g.message, c.session})
+        h.violate("fences_rise", fmt::format("fence {} was given out twice, for {} and for {}", to_string(g.fence),
+                                             name(h, it->second.first), name(h, g.message)));
+      if (fresh && g.fence <= last[g.message])
+        h.violate("fences_rise", fmt::format("{}: fence {} was given out after {}", name(h, g.message), to_string(g.fence),
+                                             to_string(last[g.message])));
+      last[g.message] = std::max(last[g.message], g.fence);
+    }
 }
 
 void one_holder(history& h) {
   std::map<message_id, std::vector<const seen_grant*>> by_message;
   for (auto& g : h.grants)
     by_message[g.message].push_back(&g);
+  // A message taken from a living holder (its hold limit passed, somebody cancelled it, the head of its key failed) may be begun until
+  // the holder hears of it: the burnt fence keeps that harmless. Whoever lost its session knows by its own clock; whoever was itself given
+  // a newer fence knows by that.
+  const auto was_taken = [&](const effect& s) {
+    auto* v = last_word(h, s.message);
+    return v && std::any_of(v->history.begin(), v->history.end(), [&](auto& n) {
+             return n.fence == s.fence && (n.what == "hold_limit" || n.what == "taken_back" || n.what == "cancelled");
+           });
+  };
   for (auto& s : h.started)
     for (auto* g : by_message[s.message])
-      if (g->fence > s.fence && g->step < s.step)
+      if (g->fence > s.fence && g->step < s.step && (g->agent == s.agent || !was_taken(s)))
         h.violate("one_holder", fmt::format("{} started {} under fence {} after {} was granted it under {}", s.agent,
                                             name(h, s.message), to_string(s.fence), g->agent, to_string(g->fence)));
   // By the hub's own account: a grant begins when the one before has ended.
@@ -234,12 +247,17 @@ void stale_changes_nothing(history& h) {
       h.violate("stale_changes_nothing", fmt::format("fence {} of {} was refused as {}, and counted later", to_string(v.fence),
                                                      name(h, v.message), wire::to_string(found->second->kind)));
   }
-  // The first time a fence counts, nobody has been given a newer one.
+  // When the settlement that counts first reached the hub, nobody had been given a newer fence. (Its answer may have been lost, and be
+  // said only later.)
+  std::map<std::pair<fence_token, wire::outcome_kind>, step_number> reached;
+  for (auto& s : h.sent)
+    reached.try_emplace({s.what.fence, s.what.outcome}, s.step);
   std::set<fence_token> counted;
   for (auto& v : h.said_verdicts)
     if (v.kind == wire::verdict_kind::settled && counted.insert(v.fence).second)
       for (auto& [step, fence] : given[v.message])
-        if (fence > v.fence && step < v.step)
+        if (auto first = reached.find({v.fence, v.sent});
+            fence > v.fence && step < (first == reached.end() ? v.step : std::min(first->second, v.step)))
           h.violate("stale_changes_nothing",
                     fmt::format("{} was settled as {} under fence {} after fence {} was given out", name(h, v.message),
                                 wire::to_string(v.sent), to_string(v.fence), to_string(fence)));
@@ -330,6 +348,8 @@ void key_order(history& h) {
             || e.what == "taken_back" || e.what == "disconnected" || e.what == "closed" || e.what == "hold_limit") {
           if (!since)
             since = e.at;
+        } else if (e.what == "redriven") {
+          since = e.at; // It was dead, whatever note said so.
         } else if (since
                    && (e.what == "granted" || e.what == "rebound" || e.what == "dead" || e.what == "expired"
                        || e.what == "cancelled" || e.what == "settled" || e.what == "elided")) {
@@ -345,11 +365,20 @@ void key_order(history& h) {
                 h.violate("key_order", fmt::format("key {}: {} was granted while {}, before it, was waiting", key.second,
                                                    messages[j]->id, messages[i]->id));
     }
-  // And at the targets: what was begun of a key is begun in order, but for repetitions.
+  // And at the targets, for effects made under the fence that counted in the end. (An attempt of a holder that stood still may take
+  // effect when its message is long dead: the target was not asked to check.)
+  std::set<fence_token> counted;
+  for (const auto* verdicts : {&h.verdicts, &h.said_verdicts})
+    for (auto& v : *verdicts)
+      if (v.counted && *v.counted == wire::outcome_kind::done)
+        counted.insert(v.fence);
   std::map<std::pair<std::string, std::string>, message_id> furthest;
   for (auto& s : h.committed)
-    if (auto e = h.events.find(s.id); e != h.events.end() && !e->second.key.empty()) {
+    if (auto e = h.events.find(s.id); e != h.events.end() && !e->second.key.empty() && counted.count(s.fence) != 0) {
       auto& top = furthest[{e->second.queue, e->second.key}];
+      auto* v = last_word(h, s.message);
+      if (v && std::any_of(v->history.begin(), v->history.end(), [](auto& n) { return n.what == "redriven"; }))
+        continue; // The key went on without it.
       if (s.message < top)
         h.violate("key_order", fmt::format("key {}: {} took effect after {}", e->second.key, s.id, name(h, top)));
       top = std::max(top, s.message);
@@ -414,10 +443,12 @@ void fair_dead_letters(history& h, const expectations& expected) {
   };
   std::map<message_id, reports> reported;
   for (auto& s : h.sent)
-    if (s.what.outcome == wire::outcome_kind::failed && s.what.scope == wire::failure_scope::message) {
+    if (s.what.outcome == wire::outcome_kind::failed
+        && (s.what.scope == wire::failure_scope::message || expected.dead_on_unknown_effect)) {
       auto& r = reported[s.what.message];
       r.failed.insert(s.what.fence);
-      r.hopeless = r.hopeless || !s.what.retryable;
+      r.hopeless =
+        r.hopeless || !s.what.retryable || (expected.dead_on_unknown_effect && s.what.effect == wire::effect_state::unknown);
     }
   std::map<std::string, const said_opened*> sessions;
   for (auto& o : h.openings)

@@ -10,8 +10,9 @@ struct expectations {
   bool drained = true; // Faults have stopped and everything was worked off: what is not final is an error.
   wire::on_dead dead = wire::on_dead::skip;
   std::uint32_t max_attempts = 0; // Of the queues; 0: not judged.
-  milliseconds session_ttl{};     // Zero: expiry is not judged.
-  milliseconds clock_slack{};     // By which the clocks of producers and hub may differ.
+  bool dead_on_unknown_effect = false;
+  milliseconds session_ttl{}; // Zero: expiry is not judged.
+  milliseconds clock_slack{}; // By which the clocks of producers and hub may differ.
 };
 
 /// All laws.

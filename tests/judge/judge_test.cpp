@@ -27,7 +27,6 @@ struct told : testing::Test {
     h.openings = {{"a", {1, 1}, sa, {}, {}, at(0), 1}, {"b", {1, 1}, sb, {}, {}, at(0), 1}};
     h.asked_openings = {{"a", {1, 1}, 1}, {"b", {1, 1}, 1}};
     h.claims = {{sa, {"l"}, 1, {{m1, fence(1)}}, 9, 10}, {sb, {"l"}, 1, {{m1, fence(2)}}, 29, 30}};
-    h.said_fences = {fence(1), fence(2)};
     h.grants = {{"a", m1, fence(1), 10}, {"b", m1, fence(2), 30}};
     h.answers = {{sa, said_to_session::how::served, at(100), 9, 10}, {sb, said_to_session::how::served, at(11'000), 29, 30}};
     h.started = {{m1, fence(1), "e1", "a", 11}, {m1, fence(2), "e1", "b", 31}};
@@ -83,6 +82,11 @@ TEST_F(laws, an_event_without_an_end_that_expired_breaks_conservation) {
   h.at_end[m1].state = "expired";
   EXPECT_THAT(broken(), Contains("conservation"));
 }
+TEST_F(laws, an_event_that_nobody_cancelled_and_is_breaks_conservation) {
+  h.verdicts.clear(), h.said_verdicts.clear();
+  h.at_end[m1].state = "cancelled";
+  EXPECT_THAT(broken(), Contains("conservation"));
+}
 TEST_F(laws, an_unacknowledged_event_may_be_there_or_not) {
   h.events["e2"].id = "e2", h.events["e2"].tried = true;
   EXPECT_THAT(broken(), IsEmpty());
@@ -102,7 +106,11 @@ TEST_F(laws, one_fence_given_to_two_agents_breaks_fences_rise) {
   EXPECT_THAT(broken(), Contains("fences_rise"));
 }
 TEST_F(laws, a_fence_of_an_old_epoch_after_one_of_a_new_breaks_fences_rise) {
-  h.said_fences = {fence(1, 2), fence(2, 1)};
+  h.claims.push_back({sb, {"l"}, 2, {{m1, fence(9, 0)}}, 49, 50});
+  EXPECT_THAT(broken(), Contains("fences_rise"));
+}
+TEST_F(laws, one_fence_said_for_two_messages_breaks_fences_rise) {
+  h.claims.push_back({sb, {"l"}, 2, {{m2, fence(2)}}, 49, 50});
   EXPECT_THAT(broken(), Contains("fences_rise"));
 }
 TEST_F(laws, an_epoch_that_does_not_rise_breaks_fences_rise) {
@@ -112,6 +120,13 @@ TEST_F(laws, an_epoch_that_does_not_rise_breaks_fences_rise) {
 
 TEST_F(laws, work_begun_under_an_old_fence_breaks_one_holder) {
   h.started.push_back({m1, fence(1), "e1", "a", 35});
+  EXPECT_THAT(broken(), Contains("one_holder"));
+}
+TEST_F(laws, work_begun_under_a_fence_that_was_taken_breaks_nothing_until_its_holder_has_a_newer_one) {
+  h.at_end[m1].history[2] = note(10'200, "hold_limit", "a", sa, fence(1));
+  h.started.push_back({m1, fence(1), "e1", "a", 35});
+  EXPECT_THAT(broken(), IsEmpty());
+  h.grants[1].agent = "a";
   EXPECT_THAT(broken(), Contains("one_holder"));
 }
 TEST_F(laws, a_grant_made_before_the_last_one_ended_breaks_one_holder) {
@@ -194,6 +209,9 @@ struct keyed : told {
     word.message = m2, word.id = "e2", word.state = "settled";
     word.history = {note(0, "queued"), note(11'200, "granted", "b", sb, fence(4)), note(11'300, "settled", "b", sb, fence(4))};
     h.committed.push_back({m2, fence(4), "e2", "b", 60});
+    auto v = h.said_verdicts[0];
+    v.message = m2, v.fence = fence(4), v.step = 61;
+    h.said_verdicts.push_back(v);
   }
 };
 TEST_F(keyed, one_after_the_other_breaks_nothing) {

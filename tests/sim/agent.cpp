@@ -54,7 +54,7 @@ void agent::pause(milliseconds how_long) {
 
 void agent::seen(const wire::grant& g, const std::string& id) {
   stage_.say(fmt::format("{} is granted {} ({}) fence {}", name_, to_string(g.message), id, to_string(g.fence)));
-  history_.grants.push_back({name_, g.message, g.fence, stage_.steps(), g.attempt});
+  history_.grants.push_back({name_, g.message, g.fence, stage_.steps()});
 }
 
 void agent::began(const wire::grant& g, const std::string& id) {
@@ -62,21 +62,20 @@ void agent::began(const wire::grant& g, const std::string& id) {
   history_.started.push_back({g.message, g.fence, id, name_, stage_.steps()});
 }
 
-wire::settlement agent::attempt(const wire::grant& g, const std::string& id) {
-  wire::settlement s;
-  s.message = g.message, s.fence = g.fence;
-  if (target_.down) {
-    s.outcome = wire::outcome_kind::failed, s.scope = wire::failure_scope::target, s.error = "target down";
-  } else if (!healthy && stage_.one_in(10)) {
-    s.outcome = wire::outcome_kind::failed, s.error = "refused by chance", s.retryable = !stage_.one_in(5);
-  } else if (!healthy && stage_.one_in(30)) {
-    s.outcome = wire::outcome_kind::release, s.started = true;
-  } else {
-    target_.commit({s.message, s.fence, id, name_, stage_.steps()});
-    if (!healthy && stage_.one_in(30)) // Committed, but the answer was lost on the way.
-      s.outcome = wire::outcome_kind::failed, s.effect = wire::effect_state::unknown, s.error = "connection lost";
+std::vector<wire::settlement> agent::attempt(const std::vector<wire::grant>& grants) {
+  std::vector<target::attempt> batch;
+  for (auto& g : grants) {
+    auto event = parse_event(padded_body{*g.event}, {});
+    SALLYPORT_ASSERT(event.ok());
+    batch.push_back({g, std::move(event->attributes)});
   }
-  return s;
+  auto outcomes = target_.perform(name_, batch);
+  for (auto& s : outcomes)
+    if (s.outcome == wire::outcome_kind::failed && !healthy && stage_.one_in(10)) { // It was told to stop half-way.
+      s = {s.message, s.fence};
+      s.outcome = wire::outcome_kind::release, s.started = true;
+    }
+  return outcomes;
 }
 
 // ---- by hand -----------------------------------------------------------------------------------------------------------------
@@ -232,6 +231,9 @@ void plain_agent::received(const wire::claim_reply& reply) {
     if (!fresh)
       continue; // Repeated.
     seen(g, id);
+    for (auto& [fence, h] : held_) // A newer fence of the same message: the older is gone, whoever will say so.
+      if (h.grant.message == g.message && fence < g.fence && !h.running)
+        h.lost = true;
   }
   work();
 }
@@ -263,7 +265,7 @@ void plain_agent::finish(fence_token fence) {
     return;
   auto& h = found->second;
   h.running = false;
-  const auto s = attempt(h.grant, h.id);
+  const auto s = attempt({h.grant}).front();
   if (!h.key.empty() && s.outcome != wire::outcome_kind::done)
     for (auto& [f, other] : held_) // The rest of the key's run goes back with it.
       if (other.key == h.key && f != fence && !other.running && !other.outcome && fence < f) {
@@ -294,9 +296,11 @@ void plain_agent::settle() {
     // Not heard(): settlements are answered for sessions that have ended as well.
     for (std::size_t i = 0; i < reply->items.size(); ++i) {
       auto& v = reply->items[i];
-      history_.verdicts.push_back({name_, v.message, v.fence, s.body.items[i].outcome, v.kind, v.outcome});
+      auto& item = s.body.items[i];
+      history_.verdicts.push_back(
+        {name_, v.message, v.fence, item.outcome, item.scope, v.kind, v.outcome, v.state, stage_.steps()});
       stage_.say(fmt::format("{} settled {} fence {} {}: {}", name_, to_string(v.message), to_string(v.fence),
-                             wire::to_string(s.body.items[i].outcome), wire::to_string(v.kind)));
+                             wire::to_string(item.outcome), wire::to_string(v.kind)));
       held_.erase(v.fence);
     }
     work();

@@ -2,30 +2,12 @@
 #pragma once
 
 #include "tests/sim/network.hpp"
+#include "tests/sim/target.hpp"
 
 #include <map>
 #include <set>
 
 namespace sallyport::sim {
-
-/// The local system. Its inbox makes an effect once however often it is attempted.
-class target {
-public:
-  explicit target(history& h) : history_(h) {}
-  bool down = false;
-  /// True: this attempt made the effect. False: an earlier one had.
-  bool commit(const effect& e) {
-    if (!inbox_.insert(e.id).second)
-      return false;
-    history_.committed.push_back(e);
-    return true;
-  }
-  [[nodiscard]] bool has(const std::string& id) const { return inbox_.count(id) != 0; }
-
-private:
-  history& history_;
-  std::set<std::string> inbox_;
-};
 
 /// What every agent of the play has: a process that starts, dies and stands still, and a way to the hub.
 class agent {
@@ -43,6 +25,7 @@ public:
   void pause(milliseconds how_long); // SIGSTOP, later SIGCONT.
   virtual void crash_a_part() {}     // Something inside fails and is restarted; the process lives.
   [[nodiscard]] bool up() const { return up_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
   line net;
   bool healthy = false; // No more failures of its own making.
   std::string poison;   // The event that ends this process when tried.
@@ -53,8 +36,8 @@ protected:
 
   void later(milliseconds wait, std::function<void()> what); // In this life of the process, when it is not standing still.
   void ask(decltype(cloud::command::what) what, milliseconds timeout, std::function<void(std::optional<cloud::answer>)> done);
-  /// Attempts one message at the target: what the adapter reports.
-  [[nodiscard]] wire::settlement attempt(const wire::grant& g, const std::string& id);
+  /// Attempts a batch at the target: what the adapter reports.
+  [[nodiscard]] std::vector<wire::settlement> attempt(const std::vector<wire::grant>& grants);
   [[nodiscard]] milliseconds effort() { return stage_.one_in(40) ? stage_.between(1'000, 15'000) : stage_.between(1, 100); }
   void seen(const wire::grant& g, const std::string& id);
   void began(const wire::grant& g, const std::string& id);

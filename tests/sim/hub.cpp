@@ -1,6 +1,7 @@
 #include "tests/sim/hub.hpp"
 
 #include "cloud/core/content_keys.hpp"
+#include "protocol/probe.hpp"
 
 #include <fmt/format.h>
 
@@ -8,7 +9,7 @@ namespace sallyport::sim {
 
 using namespace cloud;
 
-hub::hub(stage& s, history& h, shard_settings settings) : stage_(s), history_(h), settings_(std::move(settings)) {
+hub::hub(stage& s, history& h, shard_settings settings) : stage_(s), history_(h), mouth_(s, h), settings_(std::move(settings)) {
   start();
 }
 
@@ -30,10 +31,11 @@ void hub::reopen(epoch_number at_least) {
   core_->reopened(*opened);
   auto replayed = store_->replay([&](std::string_view key, std::string_view value) {
     if (!core_->restore(key, value))
-      history_.violate("a record the hub wrote itself cannot be read back");
+      history_.violate("store", "a record the hub wrote itself cannot be read back");
   });
   SALLYPORT_ASSERT(replayed.ok());
   core_->started(stage_.now());
+  history_.epochs.push_back({opened->epoch, stage_.steps()});
   stage_.say(fmt::format("hub opens, epoch {}", opened->epoch.value));
   plan_turn(milliseconds{1});
 }
@@ -55,7 +57,10 @@ void hub::arrive(command what, completion done) {
   if (!up())
     return;
   const ticket t{next_ticket_++};
-  waiting_.emplace(t.value, std::move(done));
+  waiting_.emplace(t.value, [this, heard = mouth_.arrived(what), done = std::move(done)](answer a) {
+    mouth_.said(heard, a);
+    done(std::move(a));
+  });
   arrived_.emplace_back(t, std::move(what));
   plan_turn(stage_.between(0, 2));
 }
@@ -76,6 +81,8 @@ void hub::plan_turn(milliseconds wait) {
 void hub::turn() {
   if (stage_.now().mono < paused_until_)
     return plan_turn(paused_until_ - stage_.now().mono);
+  if (SALLYPORT_MUTANT(sweep_before_arrivals))
+    core_->tick(stage_.now());
   for (auto& [t, what] : std::exchange(arrived_, {}))
     core_->submit(t, std::move(what), stage_.now());
   core_->tick(stage_.now());
@@ -84,7 +91,7 @@ void hub::turn() {
     if (auto* r = std::get_if<duty::reply>(&d)) {
       auto found = waiting_.find(r->to.value);
       if (found == waiting_.end())
-        history_.violate("an answer was given twice, or to nobody");
+        history_.violate("same_answer", "an answer was given twice, or to nobody");
       else {
         auto done = std::move(found->second);
         waiting_.erase(found);
@@ -93,7 +100,7 @@ void hub::turn() {
       }
     } else if (auto* a = std::get_if<duty::append>(&d)) {
       if (appending_)
-        history_.violate("two appends under way at once");
+        history_.violate("store", "two appends under way at once");
       appending_ = true;
       stage_.after(stage_.between(0, 5), [this, life = life_, append = std::make_shared<duty::append>(std::move(*a))] {
         finish_append(std::move(*append), life);
@@ -141,7 +148,7 @@ void hub::finish_append(duty::append what, std::uint64_t life) {
   } else {
     outcome = store_->append(what.epoch, what.tail, what.changes);
     if (outcome.status != append_status::durable)
-      history_.violate("an append of the only owner was refused");
+      history_.violate("store", "an append of the only owner was refused");
   }
   appending_ = false;
   if (reopen_after_append_)
@@ -157,7 +164,7 @@ answer hub::ask(decltype(command::what) what) {
     if (!stage_.step())
       break;
   if (!got) {
-    history_.violate("the hub did not answer");
+    history_.violate("drained", "the hub did not answer");
     return error{};
   }
   return std::move(*got);

@@ -3,14 +3,15 @@
 
 #include "cloud/core/shard.hpp"
 #include "cloud/store/memory.hpp"
-#include "tests/sim/history.hpp"
-#include "tests/sim/stage.hpp"
+#include "tests/sim/mouth.hpp"
 
 #include <functional>
 #include <memory>
 #include <unordered_map>
 
 namespace sallyport::sim {
+
+using judge::history;
 
 class hub {
 public:
@@ -44,6 +45,7 @@ private:
 
   stage& stage_;
   history& history_;
+  mouth mouth_;
   cloud::shard_settings settings_;
   std::shared_ptr<cloud::memory_disk> disk_ = std::make_shared<cloud::memory_disk>();
   std::unique_ptr<cloud::memory_store> store_;

@@ -135,7 +135,7 @@ void kept_agent::carry(session_keeper::actions what) {
     } else if (auto* lost = std::get_if<fences_lost>(&one)) {
       carry(leases_->lost(lost->grants, now()));
     } else if (auto* taken = std::get_if<session_taken>(&one)) {
-      history_.violate(name_ + " was told to stop, and nobody has its place: " + taken->why);
+      history_.violate("replaced_is_silent", name_ + " was told to stop, and nobody has its place: " + taken->why);
     }
   }
 }
@@ -186,9 +186,11 @@ void kept_agent::settle(const std::shared_ptr<const std::vector<wire::settlement
         if (reply)
           for (std::size_t i = 0; i < reply->items.size(); ++i) {
             auto& v = reply->items[i];
-            history_.verdicts.push_back({name_, v.message, v.fence, (*items)[i].outcome, v.kind, v.outcome});
+            auto& item = (*items)[i];
+            history_.verdicts.push_back(
+              {name_, v.message, v.fence, item.outcome, item.scope, v.kind, v.outcome, v.state, stage_.steps()});
             stage_.say(fmt::format("{} settled {} fence {} {}: {}", name_, to_string(v.message), to_string(v.fence),
-                                   wire::to_string((*items)[i].outcome), wire::to_string(v.kind)));
+                                   wire::to_string(item.outcome), wire::to_string(v.kind)));
           }
         const auto failure = reply ? std::optional<error>{} : std::optional{reply.err()};
         carry(keeper_->answered(session, failure ? &*failure : nullptr, sent_at, false, now()));
@@ -244,10 +246,12 @@ void kept_agent::finish(const std::shared_ptr<const job_batch>& jobs) {
   auto outcomes = std::make_shared<outcome_batch>();
   outcomes->id = jobs->id;
   outcomes->crashed = !healthy && stage_.one_in(60);
-  for (auto& g : jobs->grants)
-    outcomes->items.push_back(
-      outcomes->crashed ? settle_crashed({g.message, g.fence}, wire::effect_promise::exactly_once, jobs->grants.size(), "crashed")
-                        : attempt(g, ids_[g.fence]));
+  if (outcomes->crashed)
+    for (auto& g : jobs->grants)
+      outcomes->items.push_back(
+        settle_crashed({g.message, g.fence}, wire::effect_promise::exactly_once, jobs->grants.size(), "crashed"));
+  else
+    outcomes->items = attempt(jobs->grants);
   unconfirmed_[outcomes->id] = outcomes;
   const auto unit = unit_;
   carry(leases_->ended(*outcomes, now()));

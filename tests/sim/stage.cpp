@@ -18,8 +18,8 @@ bool stage::step() {
 
 void stage::say(const std::string& line) {
   if (tracing)
-    trace_ +=
-      fmt::format("{:>9.3f}  {}\n", static_cast<double>((now_.mono.time_since_epoch().count() - 10'000'000)) / 1000.0, line);
+    trace_.push_back(
+      fmt::format("{:>9.3f}  {}", static_cast<double>((now_.mono.time_since_epoch().count() - 10'000'000)) / 1000.0, line));
 }
 
 } // namespace sallyport::sim

@@ -37,7 +37,7 @@ public:
   // -- the trace
   bool tracing = false;
   void say(const std::string& line);
-  [[nodiscard]] const std::string& trace() const { return trace_; }
+  [[nodiscard]] const std::vector<std::string>& trace() const { return trace_; }
 
 private:
   struct event {
@@ -50,7 +50,7 @@ private:
   instant now_{mono_time{milliseconds{10'000'000}}, wall_time{milliseconds{1'800'000'000'000}}};
   std::priority_queue<event> pending_;
   std::uint64_t next_ = 0, steps_ = 0;
-  std::string trace_;
+  std::vector<std::string> trace_; // A line each.
 };
 
 } // namespace sallyport::sim

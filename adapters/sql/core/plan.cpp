@@ -1,6 +1,7 @@
 #include "adapters/sql/core/plan.hpp"
 
 #include "adapters/api/event_reader.hpp"
+#include "protocol/probe.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -162,12 +163,17 @@ transaction make_transaction(std::vector<work> items, const std::string& queue, 
   const auto any = [](const work&) { return true; };
   const auto has_result = [](const work& w) { return w.statement->result != result_kind::none; };
   t.steps.push_back({step::kind::begin});
-  if (inbox && !t.read_only)
+  const bool late = SALLYPORT_MUTANT(inbox_last) || SALLYPORT_MUTANT(inbox_outside);
+  if (inbox && !t.read_only && !late)
     each(step::kind::claim_inbox, any);
   each(step::kind::run, any);
+  if (SALLYPORT_MUTANT(inbox_last))
+    each(step::kind::claim_inbox, any);
   if (inbox && !t.read_only)
     each(step::kind::keep_result, has_result);
   t.steps.push_back({step::kind::commit});
+  if (SALLYPORT_MUTANT(inbox_outside))
+    each(step::kind::claim_inbox, any);
   return t;
 }
 

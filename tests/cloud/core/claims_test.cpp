@@ -36,6 +36,31 @@ TEST_F(claims, a_repeated_seq_gets_the_same_grants_again_also_after_a_restart) {
   }
 }
 
+// Found by the simulator: with all its grants gone, the repetition was served as a new claim, whose answer nobody waited for.
+TEST_F(claims, a_repeated_seq_whose_grants_have_all_ended_gets_nothing_also_after_a_restart) {
+  auto a = open({});
+  auto b = open({.agent = "b"});
+  enqueue("1");
+  auto first = claim(a, {.seq = 5});
+  ASSERT_EQ(first.size(), 1u);
+  settle(a, release(first[0]));
+  ASSERT_EQ(claim(b).size(), 1u); // The grant that knew of the claim is overwritten.
+  enqueue("2");
+  for (int turn = 0; turn < 2; ++turn) {
+    EXPECT_TRUE(claim(a, {.seq = 5}).empty());
+    EXPECT_EQ(refused(claim_of(a, {.seq = 4})), errc::claim_seq_stale);
+    restart();
+  }
+  EXPECT_EQ(claim(a, {.seq = 6}).size(), 1u);
+}
+
+TEST_F(claims, a_repeated_seq_that_got_nothing_may_get_something) {
+  auto a = open({});
+  EXPECT_TRUE(claim(a, {.seq = 5}).empty());
+  enqueue("1");
+  EXPECT_EQ(claim(a, {.seq = 5}).size(), 1u);
+}
+
 TEST_F(claims, a_lower_seq_is_stale_and_gaps_are_legal) {
   auto a = open({});
   enqueue_all({"1", "2"});

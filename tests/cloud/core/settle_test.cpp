@@ -32,6 +32,34 @@ TEST_F(settling, a_repeated_failure_gets_the_same_answer_even_after_a_newer_gran
   EXPECT_EQ(settle(a, done(newer)).kind, wire::verdict_kind::settled);
 }
 
+// Found by the simulator: the answer was "unknown" from the next agent's grant to its settlement.
+TEST_F(settling, a_repeated_settle_gets_the_same_answer_while_another_agent_has_the_message) {
+  enqueue("1");
+  auto g = claim(a).at(0);
+  settle(a, release(g));
+  auto b = open({.agent = "b"});
+  ASSERT_EQ(claim(b).size(), 1u);
+  for (int turn = 0; turn < 2; ++turn) {
+    EXPECT_EQ(settle(a, release(g)).kind, wire::verdict_kind::settled);
+    auto other = settle(a, done(g));
+    EXPECT_EQ(other.kind, wire::verdict_kind::already);
+    EXPECT_EQ(other.outcome, wire::outcome_kind::release);
+    EXPECT_EQ(settle(b, release(g), "b").kind, wire::verdict_kind::unknown) << "not its fence";
+    restart();
+  }
+}
+
+TEST_F(settling, a_repeated_failure_that_killed_the_message_gets_the_same_answer_after_it_was_redriven) {
+  enqueue("1");
+  auto g = claim(a).at(0);
+  settle(a, failed(g, false));
+  get<wire::count_reply>(ask::redrive{plant, erp, {}});
+  auto b = open({.agent = "b"});
+  ASSERT_EQ(claim(b).size(), 1u);
+  EXPECT_EQ(settle(a, failed(g, false)).kind, wire::verdict_kind::settled);
+  EXPECT_EQ(settle(a, done(g)).kind, wire::verdict_kind::already);
+}
+
 TEST_F(settling, a_failure_counts_and_is_retried_later_until_the_message_is_dead) {
   auto m = enqueue("1");
   std::uint64_t seq = 0;

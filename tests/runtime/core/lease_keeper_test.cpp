@@ -154,6 +154,34 @@ TEST(lease_keeper, a_repeated_answer_is_not_begun_twice) {
   EXPECT_FALSE(has<lease::dispatch>(k.bring({grant(1)})));
 }
 
+// Found by the simulator: the hub had taken the first grant back, and its word of it was lost.
+TEST(lease_keeper, a_newer_fence_of_a_message_takes_the_place_of_one_not_begun) {
+  keeper k;
+  auto running = only<lease::dispatch>(k.bring({grant(1), grant(2)}));
+  k.bring({grant(2, "db", {}, 202)});
+  k.bring({grant(2, "db", {}, 150)}); // Overtaken on its way.
+  EXPECT_EQ(k.held(), 2u);
+  auto next = only<lease::dispatch>(k.ended(ends(*running.jobs), at(5)));
+  ASSERT_THAT(numbers(*next.jobs), ElementsAre(2));
+  EXPECT_EQ(next.jobs->grants[0].fence, f(202));
+}
+
+TEST(lease_keeper, a_newer_fence_of_a_running_message_cancels_the_older_attempt) {
+  keeper k;
+  k.bring({grant(1)});
+  auto c = only<lease::cancel>(k.bring({grant(1, "db", {}, 201)}));
+  EXPECT_EQ(c.why, lease::cancel_reason::lost_lease);
+  EXPECT_THAT(c.fences, ElementsAre(f(101)));
+}
+
+TEST(lease_keeper, a_newer_fence_of_a_settling_message_loses_nothing) {
+  keeper k;
+  auto running = only<lease::dispatch>(k.bring({grant(1)}));
+  k.ended(ends(*running.jobs, outcome_kind::failed), at(5));
+  k.bring({grant(1, "db", {}, 201)});
+  EXPECT_EQ(k.snapshot()[0].counters.lost, 0u);
+}
+
 TEST(lease_keeper, a_grant_for_a_connection_it_does_not_have_is_given_back) {
   keeper k;
   auto out = k.bring({grant(1, "nobody")});

@@ -1,0 +1,89 @@
+#include "tests/sim/network.hpp"
+
+#include "protocol/codec.hpp"
+
+#include <memory>
+
+namespace sallyport::sim {
+
+namespace {
+
+template <class T>
+void reread(T& value, history& h) {
+  auto text = wire::encode(value);
+  auto again = wire::decode<T>(padded_body{text});
+  if (!again)
+    return h.violate("wire", "what was encoded cannot be decoded: " + again.err().detail + ": " + text);
+  value = *std::move(again);
+}
+
+/// The bodies that agents and hub exchange, as the bytes they are on the wire.
+void through_wire(decltype(cloud::command::what)& what, history& h) {
+  if (auto* open = std::get_if<cloud::ask::open>(&what))
+    reread(open->body, h);
+  else if (auto* beat = std::get_if<cloud::ask::beat>(&what))
+    reread(beat->body, h);
+  else if (auto* claim = std::get_if<cloud::ask::claim>(&what))
+    reread(claim->body, h);
+  else if (auto* settle = std::get_if<cloud::ask::settle>(&what))
+    reread(settle->body, h);
+}
+
+void through_wire(cloud::answer& what, history& h) {
+  std::visit(
+    [&](auto& one) {
+      using T = std::decay_t<decltype(one)>;
+      if constexpr (std::is_same_v<T, error>)
+        one = wire::decode_problem(padded_body{wire::encode(one)});
+      else if constexpr (
+        std::is_same_v<
+          T,
+          wire::
+            enqueue_reply> || std::is_same_v<T, wire::session_opened> || std::is_same_v<T, wire::heartbeat_reply> || std::is_same_v<T, wire::claim_reply> || std::is_same_v<T, wire::settle_reply> || std::is_same_v<T, wire::cancel_reply>)
+        reread(one, h);
+    },
+    what);
+}
+
+} // namespace
+
+bool line::is_lost(bool cut) {
+  const bool is = cut || (now.lost != 0 && stage_.one_in(now.lost));
+  history_.faults += is;
+  return is;
+}
+
+void line::send(decltype(cloud::command::what) what, milliseconds timeout,
+                std::function<void(std::optional<cloud::answer>)> done) {
+  struct exchange {
+    bool over = false;
+    std::function<void(std::optional<cloud::answer>)> done;
+  };
+  auto x = std::make_shared<exchange>();
+  x->done = std::move(done);
+  stage_.after(timeout, [x] {
+    if (!std::exchange(x->over, true))
+      x->done(std::nullopt);
+  });
+  if (in_bytes)
+    through_wire(what, history_);
+  int copies = now.doubled != 0 && stage_.one_in(now.doubled) ? 2 : 1;
+  for (; copies > 0; --copies) {
+    if (is_lost(cut_out))
+      continue;
+    stage_.after(travel(), [this, x, what] {
+      hub_.arrive({{true, {}}, stage_.roll(), what}, [this, x](cloud::answer a) {
+        if (is_lost(cut_in))
+          return;
+        if (in_bytes)
+          through_wire(a, history_);
+        stage_.after(travel(), [x, a = std::move(a)] {
+          if (!std::exchange(x->over, true))
+            x->done(a);
+        });
+      });
+    });
+  }
+}
+
+} // namespace sallyport::sim
