@@ -83,6 +83,7 @@ struct rebound {
 };
 struct loss_forgiven {
   slot message;
+  fence_token fence; // The one that was lost.
   wall_time at;
 };
 struct losses_closed { // The process that could have taken its losses back is gone.

@@ -435,7 +435,7 @@ void lease_table::on(fact::granted&& f) {
     keep_lane(lease);
     lease.fence = fence, lease.agent = f.agent, lease.session = agent.session, lease.granted_at = f.at.wall;
     lease.hold_until = f.at.mono + hold_limit(q.policy);
-    lease.lane = f.lane, lease.seq = f.seq, lease.lost_last = lease.lost_solo = false;
+    lease.lane = f.lane, lease.seq = f.seq;
     lease.as_suspect = m.is_suspect();
     agent.suspects_held += lease.as_suspect;
     m.state = message_state::granted;
@@ -474,12 +474,14 @@ void lease_table::on(fact::returned&& f) {
     stop_waiting(f.message);
   }
   remember(m, {f.at, f.why, lease.agent, lease.session, fence, std::move(f.detail)});
-  lease.lost_last = f.counts_loss, lease.lost_solo = f.solo;
   if (f.counts_loss) {
     ++m.losses, ++q.lost_total, ++totals_.lost;
     m.solo_losses += f.solo;
     auto& a = agents_[lease.agent];
     a.lost.push_back({f.message, fence});
+    if (lease.losses.size() == losses_kept)
+      lease.losses.erase(lease.losses.begin());
+    lease.losses.push_back({lease.agent, a.life.process, fence, f.solo});
     ++a.lost_total;
   }
   m.attempts += f.counts_attempt;
@@ -536,7 +538,7 @@ void lease_table::on(fact::finished&& f) {
   burn(m, f.burn);
   if (f.settles)
     lease.burnt = {}; // Not taken: given.
-  lease.lost_last = false;
+  lease.losses.clear();
   if (!f.error.empty())
     lease.error = std::move(f.error);
   m.state = f.to;
@@ -647,7 +649,7 @@ void lease_table::on(fact::rebound&& f) {
   // Counted anew: what was left of it is in no store.
   lease.hold_until = f.at.mono + hold_limit(q.policy);
   remember(m, {f.at.wall, note_kind::rebound, f.agent, f.session, lease.fence, {}});
-  lease.session = f.session, lease.lost_last = false;
+  lease.session = f.session;
   lease.as_suspect = m.is_suspect();
   a.suspects_held += lease.as_suspect;
   m.state = message_state::granted;
@@ -665,14 +667,16 @@ void lease_table::on(fact::rebound&& f) {
 void lease_table::on(fact::loss_forgiven&& f) {
   auto& m = messages_[f.message];
   auto& lease = *m.lease;
-  SALLYPORT_ASSERT(lease.lost_last && m.losses > 0);
+  const auto lost = std::find_if(lease.losses.begin(), lease.losses.end(), [&](const loss& l) { return l.fence == f.fence; });
+  SALLYPORT_ASSERT(lost != lease.losses.end());
+  SALLYPORT_ASSERT(m.losses > 0);
   const bool offered = m.offered;
   if (offered)
     withdraw(f.message);
   --m.losses;
-  m.solo_losses -= lease.lost_solo;
-  lease.lost_last = lease.lost_solo = false;
-  remember(m, {f.at, note_kind::loss_forgiven, lease.agent, lease.session, lease.fence, {}});
+  m.solo_losses -= lost->solo;
+  remember(m, {f.at, note_kind::loss_forgiven, lost->agent, {}, f.fence, {}});
+  lease.losses.erase(lost);
   if (offered)
     offer(f.message);
   touch(f.message);

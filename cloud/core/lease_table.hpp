@@ -198,6 +198,7 @@ private:
   void give_back(std::vector<any_fact>& facts, agent_index a, note_kind why, wall_time at,
                  const std::function<bool(slot)>& kept) const;
   [[nodiscard]] bool can_rebind(agent_index a, const wire::held_grant& held) const;
+  [[nodiscard]] std::vector<slot> rebindable(agent_index a, const std::vector<wire::held_grant>& held) const;
   [[nodiscard]] wire::verdict judge_old(slot s, fence_token fence, agent_index by) const;
   [[nodiscard]] milliseconds backoff(const wire::queue_policy& policy, std::uint32_t failures, std::uint64_t entropy) const;
   [[nodiscard]] wire::grant describe(slot s) const;

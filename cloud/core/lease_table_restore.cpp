@@ -9,7 +9,7 @@ namespace sallyport::cloud {
 
 namespace {
 
-constexpr std::uint8_t queue_format = 1, agent_format = 2, message_format = 1;
+constexpr std::uint8_t queue_format = 1, agent_format = 2, message_format = 2;
 
 std::string queue_row(const queue_info& q) {
   row_writer w{queue_format};
@@ -76,7 +76,7 @@ bool read_agent(std::string_view value, agent_info& a) {
 }
 
 constexpr std::uint8_t flag_delayed = 1, flag_call = 2, flag_started = 4, flag_result = 8, flag_lease = 16;
-constexpr std::uint8_t flag_lost = 1, flag_solo = 2, flag_started_before = 4, flag_suspect = 8;
+constexpr std::uint8_t flag_started_before = 4, flag_suspect = 8; // 1 and 2 were of the last loss; format 1.
 
 std::string message_row(const message& m) {
   row_writer w{message_format};
@@ -93,9 +93,11 @@ std::string message_row(const message& m) {
   w.pair(l.fence.epoch, l.fence.counter), w.pair(l.burnt.epoch, l.burnt.counter);
   w.pair(l.settled_under.epoch, l.settled_under.counter), w.num(l.settled_as);
   w.num(l.agent), w.pair(l.session.epoch, l.session.serial), w.time(l.granted_at), w.num(l.seq), w.num(l.lane);
-  w.num(static_cast<std::uint8_t>((l.lost_last ? flag_lost : 0) | (l.lost_solo ? flag_solo : 0)
-                                  | (l.started_before ? flag_started_before : 0) | (l.as_suspect ? flag_suspect : 0)));
+  w.num(static_cast<std::uint8_t>((l.started_before ? flag_started_before : 0) | (l.as_suspect ? flag_suspect : 0)));
   w.text(l.error), w.text(l.result);
+  w.num(static_cast<std::uint8_t>(l.losses.size()));
+  for (auto& one : l.losses)
+    w.num(one.agent), w.num(one.process), w.pair(one.fence.epoch, one.fence.counter), w.num(static_cast<std::uint8_t>(one.solo));
   w.num(static_cast<std::uint32_t>(l.history.size()));
   for (auto& n : l.history) {
     w.time(n.at), w.num(n.what), w.num(n.agent), w.pair(n.session.epoch, n.session.serial);
@@ -106,7 +108,8 @@ std::string message_row(const message& m) {
 
 bool read_message(std::string_view value, message& m) {
   row_reader r{value};
-  if (r.num<std::uint8_t>() != message_format)
+  const auto format = r.num<std::uint8_t>();
+  if (format == 0 || format > message_format)
     return false;
   m.queue = r.num<queue_index>(), m.state = r.num<message_state>();
   const auto flags = r.num<std::uint8_t>();
@@ -129,9 +132,16 @@ bool read_message(std::string_view value, message& m) {
   l.settled_as = r.num<wire::outcome_kind>(), l.agent = r.num<agent_index>(), l.session = r.pair<session_id>();
   l.granted_at = r.time(), l.seq = r.num<std::uint64_t>(), l.lane = r.num<std::uint8_t>();
   const auto more = r.num<std::uint8_t>();
-  l.lost_last = more & flag_lost, l.lost_solo = more & flag_solo, l.started_before = more & flag_started_before;
+  l.started_before = more & flag_started_before;
   l.as_suspect = more & flag_suspect;
   l.error = r.text(), l.result = r.text();
+  if (format >= 2) // Losses of an older row count for good.
+    for (auto n = r.num<std::uint8_t>(); n-- != 0 && r.ok();) {
+      loss one;
+      one.agent = r.num<agent_index>(), one.process = r.num<std::uint64_t>(), one.fence = r.pair<fence_token>();
+      one.solo = r.num<std::uint8_t>() != 0;
+      l.losses.push_back(one);
+    }
   for (auto n = r.num<std::uint32_t>(); n-- != 0 && r.ok();) {
     note one;
     one.at = r.time(), one.what = r.num<note_kind>(), one.agent = r.num<agent_index>(), one.session = r.pair<session_id>();
@@ -172,6 +182,9 @@ bool lease_table::restore(std::string_view key, std::string_view value) {
     m.id = {read_be(key.substr(0, 8)), read_be(key.substr(8))};
     if (!read_message(value, m) || m.queue >= queues_.size() || m.state > message_state::cancelled
         || (m.lease && m.lease->agent != nowhere && m.lease->agent >= agents_.size())
+        || (m.lease
+            && std::any_of(m.lease->losses.begin(), m.lease->losses.end(), [&](auto& l) { return l.agent >= agents_.size(); }))
+        || (m.lease && (m.losses < m.lease->losses.size() || m.lease->losses.size() > losses_kept))
         || (m.state == message_state::granted && (!m.lease || m.lease->agent == nowhere)))
       return false;
     by_id_.emplace(m.id, s);
@@ -202,8 +215,10 @@ void lease_table::restored(instant now) {
     auto& q = queues_[m.queue];
     if (!is_final(m.state))
       ++q.live, ++live_;
-    if (m.lease && m.lease->lost_last && m.state == message_state::waiting && m.lease->agent != nowhere)
-      agents_[m.lease->agent].lost.push_back({s, m.lease->fence});
+    if (m.lease)
+      for (auto& l : m.lease->losses)
+        if (agents_[l.agent].life.process == l.process)
+          agents_[l.agent].lost.push_back({s, l.fence});
     switch (m.state) {
       case message_state::waiting:
         if (SALLYPORT_MUTANT(delayed_lost_on_restart) && m.delayed)

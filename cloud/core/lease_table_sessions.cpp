@@ -42,6 +42,36 @@ bool lease_table::can_rebind(agent_index a, const wire::held_grant& held) const 
          && (m.state == message_state::granted || m.state == message_state::waiting);
 }
 
+/// The slots of those held grants that an opening carries over, sorted. A message with a key comes along only if nothing before it in
+/// its key waits, or is with somebody else: what was begun behind a lost head would overtake it.
+std::vector<slot> lease_table::rebindable(agent_index a, const std::vector<wire::held_grant>& held) const {
+  std::vector<slot> kept;
+  for (auto& h : held)
+    if (can_rebind(a, h))
+      kept.push_back(find(h.message));
+  std::sort(kept.begin(), kept.end());
+  kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+  const auto is_kept = [&](slot s) { return std::binary_search(kept.begin(), kept.end(), s); };
+  std::vector<slot> overtaking;
+  for (slot s : kept) {
+    auto& m = messages_[s];
+    if (m.key == 0 || m.state != message_state::waiting)
+      continue;
+    auto& lane = queues_[m.queue].lanes.at(m.key);
+    std::uint32_t mine = 0; // In hand, of this key.
+    for (slot h = agents_[a].held.head; h != nowhere; h = messages_[h].next)
+      mine += messages_[h].queue == m.queue && messages_[h].key == m.key && is_kept(h);
+    bool in_turn = lane.held == mine && lane.blocking == 0;
+    for (slot w = lane.waiting.head; in_turn && w != s; w = messages_[w].next)
+      in_turn = is_kept(w);
+    if (!in_turn)
+      overtaking.push_back(s);
+  }
+  for (slot s : overtaking)
+    kept.erase(std::lower_bound(kept.begin(), kept.end(), s));
+  return kept;
+}
+
 void lease_table::lose(std::vector<any_fact>& facts, agent_index a, wall_time at, const std::function<bool(slot)>& kept,
                        mint& next) const {
   const bool solo = agents_[a].held.count == 1;
@@ -107,12 +137,13 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
   std::vector<any_fact> facts;
   wire::session_opened reply;
   reply.ttl = settings_.session_ttl, reply.heartbeat = settings_.session_ttl / 4, reply.epoch = epoch_;
-  for (auto& held : body.held)
-    if (index == nowhere || !can_rebind(index, held))
-      reply.lost.push_back(held);
   if (same_agent && body.life == old->life) { // Its answer was lost on the way: the same again.
     SALLYPORT_MARK(open_repeated);
     reply.session = old->session;
+    for (auto& held : body.held)
+      if (auto at = find(held.message); at == nowhere || messages_[at].state != message_state::granted
+                                        || messages_[at].lease->agent != index || messages_[at].fence() != held.fence)
+        reply.lost.push_back(held);
     facts.emplace_back(fact::touched{index, deadline(c.now)});
     return {std::move(reply), std::move(facts)};
   }
@@ -149,11 +180,8 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
   mint next{*this};
   std::vector<slot> rebind;
   if (old) {
-    for (auto& held : body.held)
-      if (same_agent && can_rebind(index, held))
-        rebind.push_back(find(held.message));
-    std::sort(rebind.begin(), rebind.end());
-    rebind.erase(std::unique(rebind.begin(), rebind.end()), rebind.end());
+    if (same_agent)
+      rebind = rebindable(index, body.held);
     const auto kept = [&](slot s) { return std::binary_search(rebind.begin(), rebind.end(), s); };
     const bool same_process = same_agent && old->life.process == body.life.process;
     if (old->live) {
@@ -165,13 +193,18 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
     }
     if (same_process && !SALLYPORT_MUTANT(flaps_count)) // The process lived: what its silence cost its messages is taken back.
       for (auto& lost : old->lost)
-        if (auto& m = messages_[lost.message];
-            m.lease && m.lease->fence == lost.fence && m.lease->lost_last && m.state == message_state::waiting) {
-          SALLYPORT_MARK(open_forgives_loss);
-          facts.emplace_back(fact::loss_forgiven{lost.message, c.now.wall});
-        }
+        if (auto& m = messages_[lost.message]; m.lease && !is_final(m.state))
+          for (auto& l : m.lease->losses)
+            if (l.fence == lost.fence && l.agent == index && l.process == body.life.process) {
+              SALLYPORT_MARK(open_forgives_loss);
+              facts.emplace_back(fact::loss_forgiven{lost.message, lost.fence, c.now.wall});
+            }
     facts.emplace_back(fact::losses_closed{index});
   }
+  for (auto& held : body.held)
+    if (auto at = find(held.message);
+        at == nowhere || !std::binary_search(rebind.begin(), rebind.end(), at) || messages_[at].fence() != held.fence)
+      reply.lost.push_back(held);
   reply.session = {epoch_.value, next_session_};
   facts.emplace_back(fact::session_opened{index, reply.session, body, std::move(queues), deadline(c.now)});
   for (slot s : rebind) {

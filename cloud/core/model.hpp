@@ -28,6 +28,7 @@ inline constexpr wall_time never = wall_time::max();
 inline constexpr std::uint32_t suspects_max = 256; // Suspects of one session at the first try; halved with every further loss.
 inline constexpr std::uint8_t suspect_losses = 2;  // Lost so often, a message is tried apart from the innocent.
 inline constexpr std::uint8_t solo_losses_max = 3; // Lost so often as the only grant of its session, it is a dead letter.
+inline constexpr std::size_t losses_kept = 16;     // Of one message, to be taken back: older ones count for good.
 inline constexpr std::size_t lanes_max = 8;
 inline constexpr std::uint8_t no_lane = 0xff;  // Of a grant that was carried into its session by the opening.
 inline constexpr std::size_t history_max = 64; // Notes kept of one message; older ones give way, but for the first few.
@@ -69,6 +70,14 @@ struct note {
   std::string detail;
 };
 
+/// A grant that ended with its session, until the process that suffered it comes back and shows that it lived.
+struct loss {
+  agent_index agent = nowhere;
+  std::uint64_t process = 0; // Of its incarnation.
+  fence_token fence;
+  bool solo = false; // It was its session's only grant.
+};
+
 /// What a message has once it has been granted, or once something unusual has happened to it.
 struct lease_info {
   fence_token fence;         // The latest: of the live or last grant, or minted when it was burnt.
@@ -83,10 +92,9 @@ struct lease_info {
   std::uint8_t lane = 0;       // on this lane of the agent.
   bool started_before = false; // maybe_started as it was before the last grant.
   bool as_suspect = false;     // Granted as one.
-  bool lost_last = false;      // The last grant was lost, and the loss has not been taken back.
-  bool lost_solo = false;      // It was its session's only grant.
   std::string error;           // Of the last failure.
   std::string result;          // Kept here for calls only; else it is content.
+  std::vector<loss> losses;    // Those that may still be taken back; the latest ones.
   std::vector<note> history;
 };
 
@@ -191,7 +199,7 @@ struct agent_info {
   std::vector<agent_connection> connections;
   chain held;
   std::uint32_t suspects_held = 0;
-  std::vector<lost_grant> lost;          // By the expiry of its last session; taken back if the same process returns.
+  std::vector<lost_grant> lost;          // By this process, and not taken back yet.
   std::vector<wire::held_grant> notices; // Taken from it and not told yet.
   std::uint64_t granted_total = 0, settled_total = 0, lost_total = 0;
   bool dirty = false;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,7 @@ struct asked_opening {
   std::string agent; // Its agent id.
   incarnation life;
   step_number step = 0;
+  wall_time at{};
 };
 /// The hub said: this session is yours.
 struct said_opened {
@@ -84,7 +86,7 @@ struct said_opened {
   incarnation life;
   session_id session;
   std::vector<wire::held_grant> held, lost; // As the opening named them; those it was told are gone.
-  wall_time at{};
+  wall_time asked_at{}, at{};               // It was decided between them.
   step_number step = 0;
 };
 /// The hub answered a request under a session.
@@ -107,6 +109,12 @@ struct said_claim {
 struct new_epoch {
   epoch_number epoch;
   step_number step = 0;
+  wall_time at{};
+};
+/// The hub stood still: nothing of it ran.
+struct standstill {
+  milliseconds length{}; // By a clock that does not jump.
+  wall_time until{};
 };
 
 /// What the hub tells of one message in the end, and what it is.
@@ -123,6 +131,7 @@ struct history {
   std::vector<effect> started;   // In the order of starting.
   std::vector<effect> committed; // In the order of the target.
   std::vector<seen_verdict> verdicts;
+  std::set<std::string> careless; // Agents that break the contract: they go on with a key when its head has failed.
 
   std::vector<sent_settlement> sent;
   std::vector<asked_opening> asked_openings;
@@ -131,8 +140,9 @@ struct history {
   std::vector<said_claim> claims;
   std::vector<seen_verdict> said_verdicts; // All of them, also those that were lost on the way.
   std::vector<new_epoch> epochs;
+  std::vector<standstill> standstills;
 
-  std::map<message_id, final_word> at_end; // Of every acknowledged event that the hub still knows.
+  std::map<message_id, final_word> at_end; // Of every message that was acknowledged or granted, and that the hub still knows.
 
   std::uint64_t crashes = 0, faults = 0;
   std::vector<violation> violations;

@@ -118,9 +118,16 @@ void one_holder(history& h) {
              return n.fence == s.fence && (n.what == "hold_limit" || n.what == "taken_back" || n.what == "cancelled");
            });
   };
+  std::map<fence_token, step_number> over; // When its holder was first told how it ended.
+  for (auto& v : h.verdicts)
+    over.try_emplace(v.fence, v.step);
+  const auto is_in_hand = [&](const seen_grant& g, const effect& s) {
+    auto end = over.find(g.fence);
+    return g.agent == s.agent && (end == over.end() || end->second > s.step);
+  };
   for (auto& s : h.started)
     for (auto* g : by_message[s.message])
-      if (g->fence > s.fence && g->step < s.step && (g->agent == s.agent || !was_taken(s)))
+      if (g->fence > s.fence && g->step < s.step && (is_in_hand(*g, s) || !was_taken(s)))
         h.violate("one_holder", fmt::format("{} started {} under fence {} after {} was granted it under {}", s.agent,
                                             name(h, s.message), to_string(s.fence), g->agent, to_string(g->fence)));
   // By the hub's own account: a grant begins when the one before has ended.
@@ -136,7 +143,8 @@ void one_holder(history& h) {
 }
 
 void live_until_silent(history& h, const expectations& expected) {
-  if (expected.session_ttl.count() == 0)
+  const auto ttl = expected.session_ttl;
+  if (ttl.count() == 0)
     return;
   std::map<session_id, std::vector<const said_to_session*>> by_session;
   for (auto& a : h.answers)
@@ -145,26 +153,89 @@ void live_until_silent(history& h, const expectations& expected) {
   std::map<session_id, const said_opened*> owner;
   for (auto& o : h.openings)
     owner.try_emplace(o.session, &o);
+  // A session that was heard from within its ttl is not told that it has expired.
+  for (auto& [session, answers] : by_session) {
+    auto who = owner.find(session);
+    if (who == owner.end())
+      continue;
+    const auto& mine = *who->second;
+    const auto ended_by_itself = [&](step_number until) {
+      return std::any_of(h.asked_openings.begin(), h.asked_openings.end(),
+                         [&](const asked_opening& o) { return o.agent == mine.agent && o.life > mine.life && o.step <= until; });
+    };
+    std::sort(answers.begin(), answers.end(), [](auto* a, auto* b) { return a->arrived < b->arrived; });
+    std::optional<wall_time> served;
+    for (auto* a : answers) {
+      if (a->what == said_to_session::how::expired && served && a->arrived_at - *served < ttl && !ended_by_itself(a->step))
+        h.violate("live_until_silent", fmt::format("session {} of {} had expired {} ms after it was heard from",
+                                                   to_string(session), mine.agent, (a->arrived_at - *served).count()));
+      if (a->what == said_to_session::how::served)
+        served = a->arrived_at;
+    }
+  }
   for (auto& [id, v] : h.at_end)
     for (auto& e : v.history) {
       if (e.what != "lost")
         continue;
       auto session = parse_session_id(e.session);
       auto who = session ? owner.find(*session) : owner.end();
+      // Without its opening it cannot be told who it was; a new process of the same agent ends a session at once.
       if (who == owner.end())
-        continue; // Its opening was never said.
-      // A new process of the same agent ends the session at once.
-      const auto& mine = *who->second;
-      const bool replaced = std::any_of(h.asked_openings.begin(), h.asked_openings.end(), [&](const asked_opening& o) {
-        return o.agent == mine.agent && o.life.process > mine.life.process;
-      });
-      if (replaced)
         continue;
+      const auto& mine = *who->second;
+      if (std::any_of(h.asked_openings.begin(), h.asked_openings.end(), [&](const asked_opening& o) {
+            return o.agent == mine.agent && o.life.process > mine.life.process && o.at <= e.at;
+          }))
+        continue;
+      const auto lost = [&](wall_time since, std::string_view what) {
+        if (since < e.at && e.at - since < ttl)
+          h.violate("live_until_silent", fmt::format("{} was lost with session {} of {}, {} ms after {}", name(h, id), e.session,
+                                                     e.agent, (e.at - since).count(), what));
+      };
       for (auto* a : by_session[*session])
-        if (a->arrived_at < e.at && e.at - a->arrived_at < expected.session_ttl)
-          h.violate("live_until_silent", fmt::format("{} was lost with session {} of {}, {} ms after it was heard from",
-                                                     name(h, id), e.session, e.agent, (e.at - a->arrived_at).count()));
+        lost(a->arrived_at, "it was heard from");
+      // A hub that was itself away cannot tell who else was.
+      for (auto& o : h.epochs)
+        lost(o.at, "the hub had started");
+      for (auto& s : h.standstills)
+        if (s.length > ttl / 3)
+          lost(s.until, "the hub had stood still");
     }
+}
+
+void losses_taken_back(history& h) {
+  std::map<std::string, const said_opened*> sessions;
+  for (auto& o : h.openings)
+    sessions.try_emplace(to_string(o.session), &o);
+  for (auto& [id, v] : h.at_end) {
+    std::set<fence_token> forgiven;
+    std::optional<wall_time> ended; // For the first time: then it is too late.
+    std::size_t losses = 0;
+    bool elided = false;
+    for (auto& e : v.history) {
+      if (e.what == "loss_forgiven")
+        forgiven.insert(e.fence);
+      losses += e.what == "lost";
+      elided = elided || e.what == "elided";
+      const bool final = e.what == "dead" || e.what == "settled" || e.what == "expired" || e.what == "cancelled";
+      // The last failure of a call, and a hold limit passed for the last time, are told by no other note.
+      if ((final || e.what == "failed" || e.what == "hold_limit") && !ended)
+        ended = e.at;
+    }
+    if (elided || losses > 16)
+      continue;
+    for (auto& e : v.history) {
+      auto held = e.what == "lost" && forgiven.count(e.fence) == 0 ? sessions.find(e.session) : sessions.end();
+      if (held == sessions.end())
+        continue;
+      for (auto& o : h.openings)
+        if (o.agent == held->second->agent && o.life.process == held->second->life.process && o.life > held->second->life
+            && e.at < o.asked_at && (!ended || o.at < *ended))
+          h.violate("losses_taken_back",
+                    fmt::format("{} was lost by {} under fence {}, whose process came back, and still counts", name(h, id),
+                                e.agent, to_string(e.fence)));
+    }
+  }
 }
 
 void replaced_is_silent(history& h) {
@@ -333,6 +404,7 @@ void same_answer(history& h) {
 void key_order(history& h) {
   struct span {
     wall_time from, to;
+    bool redriven; // It came back to its place while a later one may have been in somebody's hands.
   };
   std::map<std::pair<std::string, std::string>, std::vector<const final_word*>> keys;
   for (auto& [id, v] : h.at_end)
@@ -343,27 +415,30 @@ void key_order(history& h) {
       // The times the earlier was not settled and not in anybody's hands: nothing later may be granted then.
       std::vector<span> idle;
       std::optional<wall_time> since;
+      bool redriven = false;
       for (auto& e : messages[i]->history) {
         if (e.what == "queued" || e.what == "lost" || e.what == "failed" || e.what == "target_failed" || e.what == "released"
             || e.what == "taken_back" || e.what == "disconnected" || e.what == "closed" || e.what == "hold_limit") {
           if (!since)
-            since = e.at;
+            since = e.at, redriven = false;
+        } else if (e.what == "elided") {
+          since.reset(); // Who had it in between is not told any more.
         } else if (e.what == "redriven") {
-          since = e.at; // It was dead, whatever note said so.
+          since = e.at, redriven = true; // It was dead, whatever note said so.
         } else if (since
                    && (e.what == "granted" || e.what == "rebound" || e.what == "dead" || e.what == "expired"
-                       || e.what == "cancelled" || e.what == "settled" || e.what == "elided")) {
-          idle.push_back({*since, e.at});
+                       || e.what == "cancelled" || e.what == "settled")) {
+          idle.push_back({*since, e.at, redriven});
           since.reset();
         }
       }
       for (auto j = i + 1; j < messages.size(); ++j)
         for (auto& e : messages[j]->history)
-          if (e.what == "granted")
+          if (e.what == "granted" || e.what == "rebound" || e.what == "settled")
             for (auto& gap : idle)
-              if (gap.from < e.at && e.at < gap.to)
-                h.violate("key_order", fmt::format("key {}: {} was granted while {}, before it, was waiting", key.second,
-                                                   messages[j]->id, messages[i]->id));
+              if (gap.from < e.at && e.at < gap.to && !(gap.redriven && e.what == "settled"))
+                h.violate("key_order", fmt::format("key {}: {} was {} while {}, before it, was waiting", key.second,
+                                                   messages[j]->id, e.what, messages[i]->id));
     }
   // And at the targets, for effects made under the fence that counted in the end. (An attempt of a holder that stood still may take
   // effect when its message is long dead: the target was not asked to check.)
@@ -397,11 +472,19 @@ void not_early(history& h, const expectations& expected) {
 }
 
 void never_started(history& h) {
+  // The rest of a key's run counts as not begun when its head fails: agents work it off one after the other. Who does not keep to that is
+  // the one who breaks the promise.
+  const auto breaks_contract = [&](const effect& s) {
+    auto* v = h.careless.count(s.agent) != 0 ? last_word(h, s.message) : nullptr;
+    return v && std::any_of(v->history.begin(), v->history.end(), [&](auto& n) {
+             return n.fence == s.fence && n.what == "taken_back";
+           });
+  };
   std::set<std::string> ran;
-  for (auto& s : h.started)
-    ran.insert(s.id);
-  for (auto& s : h.committed)
-    ran.insert(s.id);
+  for (const auto* effects : {&h.started, &h.committed})
+    for (auto& s : *effects)
+      if (!breaks_contract(s))
+        ran.insert(s.id);
   for (auto& [id, e] : h.events) {
     auto* v = e.message ? last_word(h, *e.message) : nullptr;
     if (e.cancelled && e.cancel_said_never_ran && ran.count(id) != 0)
@@ -505,6 +588,7 @@ void judge(history& h, const expectations& expected) {
   fences_rise(h);
   one_holder(h);
   live_until_silent(h, expected);
+  losses_taken_back(h);
   replaced_is_silent(h);
   one_settlement(h);
   stale_changes_nothing(h);

@@ -24,6 +24,7 @@ void one_message(history& h);                                // One event, one m
 void fences_rise(history& h);                                // Per message, across epochs; never given twice.
 void one_holder(history& h);                                 // No work is begun under a fence once a newer one was given out;
 void live_until_silent(history& h, const expectations& e);   // no grant is lost while its session is heard from;
+void losses_taken_back(history& h);                          // a process that comes back takes its losses back;
 void replaced_is_silent(history& h);                         // and nobody is served under a session that was replaced.
 void one_settlement(history& h);                             // Of one message, by its latest fence.
 void stale_changes_nothing(history& h);                    // Stale and burnt verdicts are true, and leave no trace but evidence.

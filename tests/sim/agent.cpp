@@ -81,6 +81,9 @@ std::vector<wire::settlement> agent::attempt(const std::vector<wire::grant>& gra
 // ---- by hand -----------------------------------------------------------------------------------------------------------------
 
 void plain_agent::begin() {
+  careless_ = stage_.one_in(3);
+  if (careless_)
+    history_.careless.insert(name_);
   opening_ = 0;
   open();
 }
@@ -266,7 +269,7 @@ void plain_agent::finish(fence_token fence) {
   auto& h = found->second;
   h.running = false;
   const auto s = attempt({h.grant}).front();
-  if (!h.key.empty() && s.outcome != wire::outcome_kind::done)
+  if (!h.key.empty() && s.outcome != wire::outcome_kind::done && (!careless_ || healthy))
     for (auto& [f, other] : held_) // The rest of the key's run goes back with it.
       if (other.key == h.key && f != fence && !other.running && !other.outcome && fence < f) {
         wire::settlement back;

@@ -87,6 +87,7 @@ private:
   [[nodiscard]] bool may_start() const { return session_ && stage_.now().mono < deadline_; }
   void heard(mono_time sent_at) { deadline_ = std::max(deadline_, sent_at + ttl_ - milliseconds{500}); }
 
+  bool careless_ = false; // Goes on with the rest of a key's run when its head has failed.
   std::uint64_t opening_ = 0;
   bool opening_now_ = false, settling_ = false, list_wanted_ = false;
   mono_time deadline_{};

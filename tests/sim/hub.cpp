@@ -14,6 +14,7 @@ hub::hub(stage& s, history& h, shard_settings settings) : stage_(s), history_(h)
 }
 
 void hub::start() {
+  paused_until_ = {}; // That was another process.
   core_ = std::make_unique<shard>(settings_);
   reopen({static_cast<std::uint64_t>(stage_.now().wall.time_since_epoch().count())});
 }
@@ -35,7 +36,7 @@ void hub::reopen(epoch_number at_least) {
   });
   SALLYPORT_ASSERT(replayed.ok());
   core_->started(stage_.now());
-  history_.epochs.push_back({opened->epoch, stage_.steps()});
+  history_.epochs.push_back({opened->epoch, stage_.steps(), stage_.now().wall});
   stage_.say(fmt::format("hub opens, epoch {}", opened->epoch.value));
   plan_turn(milliseconds{1});
 }
@@ -49,12 +50,24 @@ void hub::crash() {
   arrived_.clear();
 }
 
-void hub::pause(milliseconds how_long) {
-  paused_until_ = stage_.now().mono + how_long;
+void hub::pause(milliseconds how_long, bool deaf) {
+  if (!up())
+    return;
+  stage_.say(fmt::format("the hub stands still for {} ms{}", how_long.count(), deaf ? ", and nothing reaches it" : ""));
+  const auto now = stage_.now();
+  if (now.mono >= paused_until_)
+    paused_from_ = now.mono;
+  paused_until_ = std::max(paused_until_, now.mono + how_long);
+  deaf_ = deaf;
+  ++history_.faults;
+  stage_.after(paused_until_ - now.mono, [this, life = life_, until = paused_until_] {
+    if (life == life_ && up() && until == paused_until_)
+      history_.standstills.push_back({stage_.now().mono - paused_from_, stage_.now().wall});
+  });
 }
 
 void hub::arrive(command what, completion done) {
-  if (!up())
+  if (!up() || (deaf_ && stage_.now().mono < paused_until_))
     return;
   const ticket t{next_ticket_++};
   waiting_.emplace(t.value, [this, heard = mouth_.arrived(what), done = std::move(done)](answer a) {

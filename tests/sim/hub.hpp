@@ -27,8 +27,8 @@ public:
   [[nodiscard]] bool up() const { return core_ != nullptr; }
   /// The next append ends badly.
   void fail_next_append() { fail_next_ = true; }
-  /// The process stands still: nothing arrives, nothing leaves.
-  void pause(milliseconds how_long);
+  /// The process stands still: nothing leaves it. What arrives waits, or, when it is deaf, is refused by the kernel.
+  void pause(milliseconds how_long, bool deaf);
   /// From now on nothing fails and nobody stands still.
   void heal() { fail_next_ = false, paused_until_ = {}; }
   /// Asks the shard directly, without faults; for the end of a run.
@@ -54,9 +54,9 @@ private:
   std::vector<std::pair<cloud::ticket, cloud::command>> arrived_;
   std::uint64_t next_ticket_ = 1;
   std::uint64_t life_ = 0; // Events of an earlier life do nothing.
-  bool appending_ = false, fail_next_ = false;
+  bool appending_ = false, fail_next_ = false, deaf_ = false;
   std::optional<epoch_number> reopen_after_append_;
-  mono_time paused_until_{};
+  mono_time paused_from_{}, paused_until_{};
   mono_time turn_at_ = mono_time::max();
 };
 

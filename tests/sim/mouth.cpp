@@ -9,7 +9,7 @@ mouth::note mouth::arrived(const command& what) {
   const auto step = stage_.steps();
   note n{ask::close{}, stage_.now().wall, step};
   if (auto* open = std::get_if<ask::open>(&what.what)) {
-    history_.asked_openings.push_back({open->body.id.value, open->body.life, step});
+    history_.asked_openings.push_back({open->body.id.value, open->body.life, step, stage_.now().wall});
     n.asked = *open;
   } else if (auto* settle = std::get_if<ask::settle>(&what.what)) {
     for (auto& item : settle->body.items)
@@ -36,7 +36,7 @@ void mouth::said(const note& n, const answer& what) {
   if (auto* open = std::get_if<ask::open>(&n.asked)) {
     if (auto* reply = std::get_if<wire::session_opened>(&what))
       history_.openings.push_back(
-        {open->body.id.value, open->body.life, reply->session, open->body.held, reply->lost, stage_.now().wall, step});
+        {open->body.id.value, open->body.life, reply->session, open->body.held, reply->lost, n.at, stage_.now().wall, step});
   } else if (auto* beat = std::get_if<ask::beat>(&n.asked)) {
     said_under(n, beat->session, what);
   } else if (auto* claim = std::get_if<ask::claim>(&n.asked)) {

@@ -67,9 +67,9 @@ struct cast {
           });
         }
         break;
-      case 3: victim.pause(f.length(100, 30'000)); break;
+      case 3: victim.pause(f.b % 3 == 0 ? f.length(6'000, 11'000) : f.length(100, 30'000)); break;
       case 4: hub_->fail_next_append(); break;
-      case 5: hub_->pause(f.length(100, 20'000)); break;
+      case 5: hub_->pause(f.b % 2 == 0 ? f.length(500, 3'400) : f.length(100, 20'000), f.b % 3 == 0); break;
       case 6:
       case 7: {
         auto& net = f.who % 7 == 0 ? producer_->net : victim.net;
@@ -159,13 +159,19 @@ struct cast {
     return v && v->ready == 0 && v->delayed == 0 && v->granted == 0
            && (v->behind_key == 0 || (v->policy.dead == wire::on_dead::block && v->dead != 0));
   }
+  /// Of every message that anybody has heard of.
   void hear_last_words() {
+    std::set<message_id> heard_of;
     for (auto& [id, e] : history_.events)
-      if (e.message) {
-        auto got = hub_->ask(ask::view_message{*e.message});
-        if (auto* v = std::get_if<message_answer>(&got))
-          history_.at_end.emplace(*e.message, std::move(v->view));
-      }
+      if (e.message)
+        heard_of.insert(*e.message);
+    for (auto& g : history_.grants)
+      heard_of.insert(g.message);
+    for (auto& m : heard_of) {
+      auto got = hub_->ask(ask::view_message{m});
+      if (auto* v = std::get_if<message_answer>(&got))
+        history_.at_end.emplace(m, std::move(v->view));
+    }
   }
 };
 

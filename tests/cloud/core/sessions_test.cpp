@@ -107,6 +107,51 @@ TEST_F(sessions, a_loss_is_taken_back_even_when_the_hub_restarted_in_between) {
   EXPECT_EQ(look(m).losses, 0u);
 }
 
+// Found by the simulator: only the last holder's loss was taken back.
+TEST_F(sessions, a_loss_is_taken_back_although_the_message_has_been_granted_and_lost_since) {
+  open({});
+  auto m = enqueue("1");
+  for (auto* agent : {"a", "b"}) {
+    ASSERT_EQ(claim(open({.agent = agent, .turn = 2})).size(), 1u);
+    pass(milliseconds{11'000});
+  }
+  EXPECT_EQ(look(m).losses, 2u);
+  restart();
+  ASSERT_EQ(claim(open({.agent = "c"})).size(), 1u);
+  open({.turn = 3});
+  EXPECT_EQ(look(m).losses, 1u) << "while c has it";
+  open({.agent = "b", .process = 2});
+  EXPECT_EQ(look(m).losses, 1u) << "b's process is gone";
+}
+
+// Found by the simulator: the head of the key was with another agent by then, and the rest overtook it.
+TEST_F(sessions, a_message_whose_predecessor_in_its_key_went_to_others_is_not_bound_again) {
+  auto a = open({});
+  auto ids = enqueue_events({event("1", "1", "k"), event("2", "1", "k")});
+  auto got = claim(a);
+  ASSERT_EQ(got.size(), 2u);
+  pass(milliseconds{11'000});
+  auto b = open({.agent = "b"});
+  ASSERT_EQ(claim(b, {.most = 1}).size(), 1u);
+  const auto asked = opening_of({.turn = 2, .held = {{ids[0], got[0].fence}, {ids[1], got[1].fence}}});
+  for (int turn = 0; turn < 2; ++turn)
+    EXPECT_EQ(get<wire::session_opened>(asked).lost.size(), 2u) << "the second time, because its answer was lost";
+  EXPECT_EQ(look(ids[1]).state, "behind_key");
+}
+
+TEST_F(sessions, a_run_of_a_key_is_bound_again_as_a_whole) {
+  auto a = open({});
+  auto ids = enqueue_events({event("1", "1", "k"), event("2", "1", "k"), event("3", "1", "k")});
+  auto got = claim(a, {.most = 2});
+  ASSERT_EQ(got.size(), 2u);
+  pass(milliseconds{11'000});
+  auto again = get<wire::session_opened>(opening_of({.turn = 2, .held = {{ids[1], got[1].fence}, {ids[0], got[0].fence}}}));
+  EXPECT_TRUE(again.lost.empty());
+  EXPECT_EQ(look(ids[0]).state, "granted");
+  EXPECT_EQ(look(ids[1]).state, "granted");
+  EXPECT_EQ(look(ids[2]).state, "behind_key");
+}
+
 TEST_F(sessions, a_grant_bound_again_after_the_hub_restarted_has_a_full_hold_limit) {
   auto a = open({});
   auto m = enqueue("1");
