@@ -1,5 +1,6 @@
 #include "cloud/hub/api.hpp"
 
+#include "cloud/hub/http_guard.hpp"
 #include "protocol/codec.hpp"
 
 #include <spdlog/spdlog.h>
@@ -245,10 +246,10 @@ std::variant<admission, api_response> api::admit(const request_head& head) {
     return r;
   };
   if (a.via->who != access::anyone) {
-    const auto& credentials = head.authorization;
-    if (credentials.size() <= 7 || !same(credentials.substr(0, 7), "bearer "))
+    const auto token = bearer_token(head.authorization);
+    if (!token)
       return refuse(make_error(errc::token_required, "send Authorization: Bearer TOKEN; `sallyport token new` makes one"));
-    const auto bearer = tokens_.lookup(trim(credentials.substr(7)));
+    const auto bearer = tokens_.lookup(*token);
     if (!bearer)
       return refuse(make_error(errc::bad_token, "it is not in the hub's token file, or was revoked"));
     if (!permits(a.via->who, *bearer))

@@ -1,6 +1,7 @@
 #include "cloud/hub/http_connection.hpp"
 
-#include "cloud/hub/http_guard.hpp"
+#include "cloud/hub/http_chunks.hpp"
+#include "cloud/hub/http_request.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/dispatch.hpp>
@@ -8,9 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/status.hpp>
-#include <boost/beast/http/string_body.hpp>
 
 #include <algorithm>
 #include <ctime>
@@ -201,32 +200,20 @@ private:
   }
 
   void on_head(std::string_view head) {
-    if (auto judged = judge_head(head); !judged)
-      return refuse(judged.err());
-    parser_.emplace();
-    parser_->header_limit(static_cast<std::uint32_t>(head.size() + 1));
-    parser_->body_limit(boost::none);
-    error_code ec;
-    parser_->put(asio::buffer(head), ec);
-    const auto consumed = head.size();
-    if ((ec && ec != http::error::need_more) || !parser_->is_header_done())
-      return refuse(make_error(errc::malformed_http, ec ? ec.message() : "the head is not complete"));
-    in_.consume(consumed);
+    if (auto read = request_.read_head(head); !read)
+      return refuse(read.err());
+    in_.consume(head.size());
 
-    const auto& message = parser_->get();
-    keep_alive_ = message.keep_alive();
-    is_1_0_ = message.version() == 10;
-    is_head_ = message.method() == http::verb::head;
-    const auto view = [](boost::beast::string_view s) { return std::string_view{s.data(), s.size()}; };
-    const auto field = [&](http::field name) { return view(message[name]); };
-    request_head asked{view(message.method_string()),    view(message.target()),     field(http::field::authorization),
-                       field(http::field::content_type), field(http::field::prefer), field(http::field::content_encoding)};
+    keep_alive_ = request_.keep_alive();
+    is_1_0_ = request_.is_1_0();
+    const auto asked = request_.asked();
+    is_head_ = asked.method == "HEAD";
     if (over_limit_)
       return refuse(make_error(errc::too_many_requests, "the hub has as many connections as it may"));
     auto judged = shared_->front.admit(asked);
-    const bool chunked = parser_->chunked();
-    const auto length = parser_->content_length().value_or(0);
-    const bool expects = field(http::field::expect).size() > 0;
+    const bool chunked = request_.is_chunked();
+    const auto length = request_.content_length().value_or(0);
+    const bool expects = request_.expects_continue();
 
     if (auto* refused = std::get_if<api_response>(&judged)) {
       // What comes after the head is read and dropped, so that the connection can go on, if it is little and surely coming.
@@ -240,19 +227,15 @@ private:
     admitted_ = std::move(std::get<admission>(judged));
     const auto body = admitted_.via->body;
     if ((body == body_kind::event || body == body_kind::events || body == body_kind::json) && !chunked
-        && !parser_->content_length())
+        && !request_.content_length())
       return refuse(make_error(errc::length_required, "a body is expected here"));
     if (length > admitted_.body_limit)
-      return refuse(too_large());
+      return refuse(body_too_large(admitted_.body_limit));
     state_ = state::body;
     body_.clear();
     if (expects && !is_1_0_ && in_.size() == 0 && (chunked || length > 0))
       return tell_to_continue();
     read_body();
-  }
-
-  error too_large() const {
-    return make_error(errc::body_too_large, "this operation takes at most " + std::to_string(admitted_.body_limit) + " bytes");
   }
 
   // ---- reading a body ------------------------------------------------------------------------------------------------------------
@@ -267,13 +250,11 @@ private:
   }
 
   void read_body() {
-    if (parser_->chunked()) {
-      parser_->body_limit(admitted_.body_limit);
-      parser_->eager(true);
-      head_fields_ = altering_fields();
+    if (request_.is_chunked()) {
+      request_.begin_chunks(admitted_.body_limit, limits_.head_bytes);
       return read_chunks();
     }
-    expected_ = static_cast<std::size_t>(parser_->content_length().value_or(0));
+    expected_ = static_cast<std::size_t>(request_.content_length().value_or(0));
     body_.reserve(expected_ + 64); // Room for a parser that reads past the end, so that nobody has to copy it.
     const auto here = std::min(expected_, in_.size());
     body_.assign(static_cast<const char*>(in_.data().data()), here);
@@ -298,32 +279,14 @@ private:
   }
 
   void read_chunks() {
-    error_code ec;
-    while (!parser_->is_done() && in_.size() > 0) {
-      const auto used = parser_->put(in_.data(), ec);
-      in_.consume(used);
-      if (ec == http::error::need_more && in_.size() < limits_.head_bytes) {
-        ec = {};
-        break;
-      }
-      if (ec == http::error::body_limit)
-        return refuse(too_large());
-      if (ec || used == 0)
-        return refuse(make_error(errc::malformed_http, "reading the chunks: " + (ec ? ec.message() : "no progress")));
-    }
-    if (!parser_->is_done())
+    const auto used = request_.read_chunks({static_cast<const char*>(in_.data().data()), in_.size()});
+    if (!used)
+      return refuse(used.err());
+    in_.consume(*used);
+    if (!request_.is_done())
       return eof_ ? close() : read_more();
-    if (altering_fields() != head_fields_) // Beast files trailers with the fields of the head.
-      return refuse(make_error(errc::malformed_http, "a trailer that would have changed the request"));
-    body_ = std::move(parser_->get().body());
+    body_ = request_.take_body();
     on_request();
-  }
-
-  [[nodiscard]] std::ptrdiff_t altering_fields() const {
-    const auto& fields = parser_->get();
-    return std::count_if(fields.begin(), fields.end(), [](const auto& f) {
-      return alters_request({f.name_string().data(), f.name_string().size()});
-    });
   }
 
   void discard_body() {
@@ -345,7 +308,7 @@ private:
     until(shared_->answer_timeout + (waits_ ? shared_->front.longest_wait() : milliseconds{0}));
     const auto serial = ++serial_;
     running_ = {};
-    parser_.reset();
+    request_.reset();
     auto weak = this->weak_from_this();
     const auto running = shared_->front.run(std::move(admitted_), std::move(body_), [weak, serial](api_response r) {
       auto self = weak.lock();
@@ -377,7 +340,7 @@ private:
   void respond(api_response r, bool framing_is_sound) {
     state_ = state::writing;
     until(limits_.idle_timeout);
-    parser_.reset();
+    request_.reset();
     goes_on_ = framing_is_sound && keep_alive_ && !eof_ && !shared_->stopping;
     lingers_ = !framing_is_sound;
     write_head(r);
@@ -474,8 +437,7 @@ private:
   std::size_t scanned_ = 0;
   bool reading_ = false, eof_ = false;
 
-  std::optional<http::request_parser<http::string_body>> parser_; // From the head to the end of the body.
-  std::ptrdiff_t head_fields_ = 0;
+  request_reader request_; // From the head to the end of the body.
   bool keep_alive_ = true, is_1_0_ = false, is_head_ = false;
   admission admitted_;
   api_response refused_;

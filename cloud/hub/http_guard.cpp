@@ -15,27 +15,8 @@ bool same(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
-bool is_token(std::string_view text) { // RFC 9110, 5.6.2
-  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
-  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
-    return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || marks.find(c) != marks.npos;
-  });
-}
-
 bool is_visible(char c) {
   return c > 0x20 && c < 0x7f;
-}
-
-bool is_field_value(std::string_view text) { // Printable, blank, or not ASCII; no NUL, no CR or LF of its own.
-  return std::all_of(text.begin(), text.end(), [](char c) { return c == '\t' || c == ' ' || is_visible(c) || (c & 0x80) != 0; });
-}
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
-    text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
-    text.remove_suffix(1);
-  return text;
 }
 
 error malformed(std::string what) {
@@ -47,6 +28,25 @@ constexpr std::array<std::string_view, 6> single{"host",          "content-lengt
                                                  "authorization", "content-type",   "expect"};
 
 } // namespace
+
+bool is_token(std::string_view text) { // RFC 9110, 5.6.2
+  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
+  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+    return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || marks.find(c) != marks.npos;
+  });
+}
+
+bool is_field_value(std::string_view text) { // Printable, blank, or not ASCII; no NUL, no CR or LF of its own.
+  return std::all_of(text.begin(), text.end(), [](char c) { return c == '\t' || c == ' ' || is_visible(c) || (c & 0x80) != 0; });
+}
+
+std::string_view trim_blanks(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
+    text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
+    text.remove_suffix(1);
+  return text;
+}
 
 result<void> judge_head(std::string_view head, const head_limits& limits) {
   auto next_line = [&](std::string_view& line) {
@@ -87,7 +87,7 @@ result<void> judge_head(std::string_view head, const head_limits& limits) {
     const auto colon = line.find(':');
     if (colon == line.npos || !is_token(line.substr(0, colon)))
       return malformed("a header line is not: name, colon, value");
-    const auto name = line.substr(0, colon), value = trim(line.substr(colon + 1));
+    const auto name = line.substr(0, colon), value = trim_blanks(line.substr(colon + 1));
     if (!is_field_value(value))
       return malformed("a header field has a control character in its value");
     const auto known = std::find_if(single.begin(), single.end(), [&](std::string_view s) { return same(s, name); });
@@ -140,6 +140,13 @@ bool alters_request(std::string_view trailer_name) {
                                                       "upgrade",
                                                       "cookie"};
   return std::any_of(altering.begin(), altering.end(), [&](std::string_view name) { return same(name, trailer_name); });
+}
+
+std::optional<std::string_view> bearer_token(std::string_view authorization) {
+  constexpr std::string_view scheme = "bearer ";
+  if (authorization.size() <= scheme.size() || !same(authorization.substr(0, scheme.size()), scheme))
+    return std::nullopt;
+  return trim_blanks(authorization.substr(scheme.size()));
 }
 
 } // namespace sallyport::cloud

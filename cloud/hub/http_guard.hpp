@@ -5,6 +5,7 @@
 
 #include "protocol/result.hpp"
 
+#include <optional>
 #include <string_view>
 
 namespace sallyport::cloud {
@@ -18,5 +19,13 @@ struct head_limits {
 
 /// A trailer that would have changed how the request is framed, routed or permitted, had it come with the head.
 [[nodiscard]] bool alters_request(std::string_view trailer_name);
+
+// -- what heads and trailers are made of
+[[nodiscard]] bool is_token(std::string_view text);       // RFC 9110, 5.6.2.
+[[nodiscard]] bool is_field_value(std::string_view text); // Printable, blank, or not ASCII; no NUL, no CR or LF of its own.
+[[nodiscard]] std::string_view trim_blanks(std::string_view text);
+
+/// What an Authorization field of the scheme Bearer carries (RFC 6750); nothing when it is of another scheme, or empty.
+[[nodiscard]] std::optional<std::string_view> bearer_token(std::string_view authorization);
 
 } // namespace sallyport::cloud

@@ -19,6 +19,13 @@ TEST(http_guard, passes_what_clients_really_send) {
   EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost: hub\r\nAccept: a\r\nAccept: b\r\n\r\n"), "ok"); // Lists may come in parts.
 }
 
+TEST(bearer, is_read_from_its_scheme_alone) {
+  EXPECT_EQ(bearer_token("Bearer sp_1"), "sp_1");
+  EXPECT_EQ(bearer_token("bEARER \t sp_1 "), "sp_1");
+  for (const char* other : {"", "Bearer", "Bearer ", "Basic c3BfMQ==", "Bearersp_1", " Bearer sp_1"})
+    EXPECT_FALSE(bearer_token(other)) << other;
+}
+
 struct shape {
   const char* name;
   const char* head;

@@ -72,6 +72,16 @@ TEST(server, chunks_are_put_together_and_harmless_trailers_overlooked) {
   EXPECT_EQ(c.ask(request("GET", "/healthz")).status, 200);
 }
 
+TEST(server, chunks_may_come_byte_by_byte_also_when_there_are_none) {
+  running_hub hub;
+  raw_client c{hub.port()};
+  c.send("GET /healthz HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (const char byte : std::string{"0\r\n\r\n"})
+    c.send({&byte, 1});
+  EXPECT_EQ(c.receive().status, 200);
+  EXPECT_EQ(c.ask(request("GET", "/healthz")).status, 200);
+}
+
 TEST(server, a_trailer_that_alters_the_request_is_refused) {
   running_hub hub;
   for (const char* trailer :
