@@ -168,6 +168,25 @@ TEST(http_adapter, answers_of_every_framing_are_understood) {
   }
 }
 
+TEST(http_adapter, an_answer_in_chunks_may_come_in_the_smallest_pieces) {
+  temp_dir dir;
+  certificate_authority authority{dir.path()};
+  for (const std::string chunks : {"0\r\n\r\n", "2\r\nok\r\n0\r\nX: y\r\n\r\n"}) {
+    tls_server service{{.certificate = authority.issue()}, [&chunks](peer& p) {
+                         (void)p.read_request(); // Each write is a TLS record, and read by itself.
+                         p.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                         for (const char c : chunks)
+                           p.write({&c, 1});
+                         (void)p.wait_until_closed();
+                       }};
+    auto s = for_url(service.url("localhost"));
+    s.ca_file = authority.ca_file();
+    const auto o = perform(*make(s));
+    EXPECT_EQ(o.what, outcome::kind::done) << o.error;
+    EXPECT_EQ(o.result.find("ok") != std::string::npos, chunks.front() == '2') << o.result;
+  }
+}
+
 TEST(http_adapter, answers_that_are_none_leave_the_effect_unknown) {
   for (const std::string sent :
        {"", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", "SSH-2.0-OpenSSH\r\n\r\n", "HTTP/1.1 200 OK\r\nX: "}) {

@@ -51,6 +51,23 @@ TEST_F(tls, carries_large_bodies_both_ways) {
   EXPECT_EQ(server.connections(), 1);
 }
 
+TEST_F(tls, survives_chunks_that_come_in_the_smallest_pieces) {
+  tls_server server({.certificate = authority_.issue()}, [](peer& p) {
+    while (auto r = p.read_request()) { // Each write is a TLS record, and read by itself.
+      p.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+      for (const char c : r->body.empty() ? std::string{"0\r\n\r\n"} : "2\r\n" + r->body + "\r\n0\r\nX: y\r\n\r\n")
+        p.write({&c, 1});
+    }
+  });
+  auto t = connect(server.url(), trusting());
+  for (const std::string body : {"", "ab", "", "cd"}) {
+    const auto reply = ask(*t, post("/", body));
+    ASSERT_TRUE(reply.ok()) << to_string(reply.err());
+    EXPECT_EQ(reply->body, body);
+  }
+  EXPECT_EQ(server.connections(), 1);
+}
+
 TEST_F(tls, believes_an_address_that_the_certificate_names) {
   tls_server server({.certificate = authority_.issue()}, answer_all);
   EXPECT_TRUE(ask(*connect(server.url("127.0.0.1"), trusting()), post("/")).ok());
