@@ -11,6 +11,20 @@ namespace {
 
 constexpr std::uint8_t queue_format = 1, agent_format = 2, message_format = 2;
 
+// Rows are broken input until they have been checked: what the store's crc lets through may still be damaged, and a hub that trips over
+// an assertion would do so at every start. Times and spans must bear being added to one another.
+constexpr milliseconds span_max = std::chrono::hours{24} * 366'000;
+bool is_sane(milliseconds span) {
+  return span >= milliseconds{0} && span <= span_max;
+}
+bool is_sane(wall_time t) {
+  return t == never || (t.time_since_epoch() >= -10 * span_max && t.time_since_epoch() <= 10 * span_max);
+}
+template <class Enum>
+bool is_word(Enum e, Enum last) {
+  return e <= last;
+}
+
 std::string queue_row(const queue_info& q) {
   row_writer w{queue_format};
   auto& p = q.policy;
@@ -32,7 +46,11 @@ bool read_queue(std::string_view value, queue_info& q) {
   p.max_messages = r.num<std::uint64_t>(), p.retention = r.span(), p.retention_count = r.num<std::uint64_t>();
   p.paused = r.num<std::uint8_t>() != 0, p.dead = r.num<wire::on_dead>(), p.unknown_effect = r.num<wire::on_unknown_effect>();
   p.fingerprints = r.num<wire::fingerprint_policy>();
-  return r.at_end();
+  const auto spans = {p.backoff_min, p.backoff_max, p.attempt_timeout, p.hold_limit, p.message_ttl, p.retention};
+  return r.at_end() && is_valid_name(q.group.value) && is_valid_name(q.name.value)
+         && std::all_of(spans.begin(), spans.end(), [](auto span) { return is_sane(span); })
+         && is_word(p.dead, wire::on_dead::block) && is_word(p.unknown_effect, wire::on_unknown_effect::dead_letter)
+         && is_word(p.fingerprints, wire::fingerprint_policy::refuse);
 }
 
 std::string agent_row(const agent_info& a) {
@@ -70,9 +88,11 @@ bool read_agent(std::string_view value, agent_info& a) {
     c.queue = r.num<queue_index>(), c.announced.name.value = r.text(), c.announced.adapter = r.text();
     c.announced.effect = r.num<wire::effect_promise>(), c.announced.fingerprint = r.text();
     c.announced.state = r.num<wire::reach>(), c.announced.detail = r.text();
+    if (!is_word(c.announced.effect, wire::effect_promise::at_least_once) || !is_word(c.announced.state, wire::reach::down))
+      return false;
     a.connections.push_back(std::move(c));
   }
-  return r.at_end() && a.lanes.size() <= lanes_max;
+  return r.at_end() && a.lanes.size() <= lanes_max && is_valid_name(a.group.value) && is_valid_name(a.name.value);
 }
 
 constexpr std::uint8_t flag_delayed = 1, flag_call = 2, flag_started = 4, flag_result = 8, flag_lease = 16;
@@ -117,13 +137,14 @@ bool read_message(std::string_view value, message& m) {
   m.has_result = flags & flag_result;
   const auto source = r.text(), id = r.text();
   m.name = std::make_unique<char[]>(source.size() + id.size());
-  std::memcpy(m.name.get(), source.data(), source.size());
-  std::memcpy(m.name.get() + source.size(), id.data(), id.size());
+  std::copy(id.begin(), id.end(), std::copy(source.begin(), source.end(), m.name.get()));
   m.source_bytes = static_cast<std::uint32_t>(source.size()), m.id_bytes = static_cast<std::uint32_t>(id.size());
   m.content = r.pair<digest128>();
   m.enqueued_at = r.time(), m.due_at = r.time(), m.expires_at = r.time();
   m.key = r.num<std::uint64_t>(), m.bytes = r.num<std::uint32_t>(), m.attempts = r.num<std::uint16_t>();
   m.losses = r.num<std::uint8_t>(), m.solo_losses = r.num<std::uint8_t>();
+  if (!is_sane(m.enqueued_at) || !is_sane(m.due_at) || !is_sane(m.expires_at))
+    return false;
   if ((flags & flag_lease) == 0)
     return r.at_end();
   m.lease = std::make_unique<lease_info>();
@@ -146,9 +167,11 @@ bool read_message(std::string_view value, message& m) {
     note one;
     one.at = r.time(), one.what = r.num<note_kind>(), one.agent = r.num<agent_index>(), one.session = r.pair<session_id>();
     one.fence = r.pair<fence_token>(), one.detail = r.text();
+    if (one.what < note_kind::granted || one.what > note_kind::elided || !is_sane(one.at))
+      return false;
     l.history.push_back(std::move(one));
   }
-  return r.at_end();
+  return r.at_end() && is_sane(l.granted_at) && is_word(l.settled_as, wire::outcome_kind::release);
 }
 
 } // namespace
@@ -156,13 +179,14 @@ bool read_message(std::string_view value, message& m) {
 bool lease_table::restore(std::string_view key, std::string_view value) {
   if (key.empty())
     return false;
+  const auto is_past = [&](std::uint64_t epoch) { return epoch < epoch_.value; }; // What this life mints must be new, and higher.
   const char kind = key.front();
   key.remove_prefix(1);
   if (kind == 'c' && key.size() == 4) {
     queue_info q;
-    if (!read_queue(value, q) || read_be(key) != queues_.size())
+    if (!read_queue(value, q) || read_be(key) != queues_.size()
+        || !queue_by_name_.emplace(q.group.value + "/" + q.name.value, static_cast<queue_index>(queues_.size())).second)
       return false;
-    queue_by_name_.emplace(q.group.value + "/" + q.name.value, static_cast<queue_index>(queues_.size()));
     queues_.push_back(std::move(q));
     return true;
   }
@@ -170,9 +194,10 @@ bool lease_table::restore(std::string_view key, std::string_view value) {
     // Keys order rows: connections, then agents, then messages. So indexes can be checked as they are read.
     agent_info a;
     if (!read_agent(value, a) || read_be(key) != agents_.size()
-        || std::any_of(a.connections.begin(), a.connections.end(), [&](auto& c) { return c.queue >= queues_.size(); }))
+        || std::any_of(a.connections.begin(), a.connections.end(), [&](auto& c) { return c.queue >= queues_.size(); })
+        || !is_past(a.session.epoch) || !sessions_.emplace(a.session, static_cast<agent_index>(agents_.size())).second
+        || !agent_by_name_.emplace(a.group.value + "/" + a.name.value, static_cast<agent_index>(agents_.size())).second)
       return false;
-    agent_by_name_.emplace(a.group.value + "/" + a.name.value, static_cast<agent_index>(agents_.size()));
     agents_.push_back(std::move(a));
     return true;
   }
@@ -180,14 +205,21 @@ bool lease_table::restore(std::string_view key, std::string_view value) {
     const auto s = new_slot();
     auto& m = messages_[s];
     m.id = {read_be(key.substr(0, 8)), read_be(key.substr(8))};
-    if (!read_message(value, m) || m.queue >= queues_.size() || m.state > message_state::cancelled
-        || (m.lease && m.lease->agent != nowhere && m.lease->agent >= agents_.size())
-        || (m.lease
-            && std::any_of(m.lease->losses.begin(), m.lease->losses.end(), [&](auto& l) { return l.agent >= agents_.size(); }))
-        || (m.lease && (m.losses < m.lease->losses.size() || m.lease->losses.size() > losses_kept))
-        || (m.state == message_state::granted && (!m.lease || m.lease->agent == nowhere)))
+    if (!read_message(value, m) || m.queue >= queues_.size() || m.state > message_state::cancelled || !is_past(m.id.epoch))
       return false;
-    by_id_.emplace(m.id, s);
+    const auto is_known = [&](agent_index a) { return a == nowhere || a < agents_.size(); };
+    if (const auto* l = m.lease.get()) {
+      if (!is_known(l->agent) || !is_past(l->fence.epoch) || !is_past(l->burnt.epoch) || !is_past(l->settled_under.epoch)
+          || m.losses < l->losses.size() || l->losses.size() > losses_kept
+          || !std::all_of(l->losses.begin(), l->losses.end(), [&](auto& one) { return one.agent < agents_.size(); })
+          || !std::all_of(l->history.begin(), l->history.end(), [&](auto& n) { return is_known(n.agent); }))
+        return false;
+    }
+    // A session ends in the same append as its grants.
+    if (m.state == message_state::granted && (!m.lease || m.lease->agent == nowhere || !agents_[m.lease->agent].live))
+      return false;
+    if (by_name_.find(name_ref{m.queue, m.source(), m.event_id()}) != by_name_.end() || !by_id_.emplace(m.id, s).second)
+      return false;
     if (!SALLYPORT_MUTANT(dedup_lost_on_restart))
       by_name_.insert(s);
     if (SALLYPORT_MUTANT(verdict_lost_on_restart) && m.lease)
@@ -202,7 +234,6 @@ bool lease_table::restore(std::string_view key, std::string_view value) {
 void lease_table::restored(instant now) {
   for (agent_index i = 0; i < agents_.size(); ++i) {
     auto& a = agents_[i];
-    sessions_[a.session] = i;
     if (!a.live)
       continue;
     ++live_sessions_;
@@ -227,7 +258,7 @@ void lease_table::restored(instant now) {
         break;
       case message_state::granted: {
         auto& a = agents_[m.lease->agent];
-        SALLYPORT_ASSERT(a.live); // A session ends in the same append as its grants.
+        SALLYPORT_ASSERT(a.live); // restore() has seen to it.
         push_back(a.held, s);
         ++q.granted, ++granted_;
         a.suspects_held += m.lease->as_suspect;
