@@ -259,7 +259,7 @@ int read_content(MDB_txn* txn, const trees& in, std::string_view key, std::share
     return 0;
   }
   auto whole = std::make_shared<std::string>();
-  whole->reserve(*in_pieces); // The crc vouches for the length.
+  whole->reserve(std::min<std::uint64_t>(*in_pieces, 16 << 20)); // The length may be damaged in spite of its crc.
   MDB_cursor* cursor = nullptr;
   int rc = mdb_cursor_open(txn, in.chunks, &cursor);
   for (std::uint32_t piece = 0; rc == 0 && piece < pieces_of(*in_pieces); ++piece) {

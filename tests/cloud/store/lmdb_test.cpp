@@ -235,6 +235,39 @@ TEST_F(lmdb_store_test, a_payload_with_a_wrong_byte_is_never_delivered_and_can_s
   EXPECT_EQ(**store.fetch("two"), "new");
 }
 
+TEST_F(lmdb_store_test, a_wrong_length_under_a_right_crc_is_an_error_of_the_fetch) {
+  const std::string key = "k";
+  {
+    lmdb_store store{settings()};
+    auto opened = store.open({});
+    ASSERT_TRUE(opened.ok());
+    (void)store.append(opened->epoch, opened->tail, {testing::put_content(key, std::string(9'000, 'x'))});
+  }
+  std::string manifest{"\1" + std::string(8, '\xff')}; // In pieces, 2^64 - 1 bytes of them.
+  const auto crc = crc32c(crc32c(0, key), manifest);
+  std::string stored(4, '\0');
+  std::memcpy(stored.data(), &crc, 4);
+  stored += manifest;
+  MDB_env* env = nullptr;
+  MDB_txn* txn = nullptr;
+  MDB_dbi content = 0;
+  mdb_env_create(&env);
+  mdb_env_set_maxdbs(env, 4);
+  ASSERT_EQ(mdb_env_open(env, file.c_str(), MDB_NOSUBDIR, 0600), 0);
+  ASSERT_EQ(mdb_txn_begin(env, nullptr, 0, &txn), 0);
+  ASSERT_EQ(mdb_dbi_open(txn, "content", 0, &content), 0);
+  MDB_val k{key.size(), const_cast<char*>(key.data())}, v{stored.size(), stored.data()};
+  ASSERT_EQ(mdb_put(txn, content, &k, &v, 0), 0);
+  ASSERT_EQ(mdb_txn_commit(txn), 0);
+  mdb_env_close(env);
+
+  lmdb_store store{settings()};
+  ASSERT_TRUE(store.open({}).ok());
+  const auto fetched = store.fetch(key);
+  ASSERT_FALSE(fetched.ok());
+  EXPECT_THAT(fetched.err().detail, HasSubstr("not what was written"));
+}
+
 TEST(checksum, is_crc32c_by_either_way) {
   EXPECT_EQ(crc32c(0, "123456789"), 0xE3069283u); // The catalogue's check value.
   EXPECT_EQ(crc32c_portable(0, "123456789"), 0xE3069283u);
