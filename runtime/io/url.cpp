@@ -26,6 +26,8 @@ std::string canonical_host(std::string_view host) {
 }
 
 std::optional<address_bytes> parse_address(const std::string& text) {
+  if (text.find('\0') != std::string::npos)
+    return std::nullopt; // inet_pton would stop there, and the rest go into requests unseen.
   address_bytes out{};
   in_addr v4{};
   if (inet_pton(AF_INET, text.c_str(), &v4) == 1) {
@@ -116,7 +118,6 @@ result<url> parse_url(std::string_view text, const flavour& wanted) {
     const auto address = parse_address(std::string(host));
     if (!address || host.find(':') == std::string_view::npos)
       return bad(text, "what stands in brackets is not an IPv6 address");
-    out.is_address = true;
   } else {
     const auto p = authority.find(':');
     host = authority.substr(0, p);
@@ -129,9 +130,9 @@ result<url> parse_url(std::string_view text, const flavour& wanted) {
       return bad(text, "its host has letters outside ASCII; write it in its xn-- form");
     if (!is_name(host))
       return bad(text, "its host is not a host name");
-    out.is_address = parse_address(std::string(host)).has_value();
   }
   out.host = canonical_host(host);
+  out.is_address = parse_address(out.host).has_value();
   if (port.empty()) {
     out.port = out.scheme == "https" ? 443 : wanted.http_port;
   } else {

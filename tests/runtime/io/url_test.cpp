@@ -27,6 +27,7 @@ TEST(hub_url, is_read_into_its_parts) {
          wanted{"https://[::1]", "[::1]:443", "[::1]", "", true},
          wanted{"http://localhost:8080", "localhost:8080", "localhost:8080", "", false},
          wanted{"http://127.3.2.1:80", "127.3.2.1:80", "127.3.2.1", "", true},
+         wanted{"https://10.1.2.3.", "10.1.2.3:443", "10.1.2.3", "", true},
        }) {
     const auto url = parse_hub_url(w.text);
     ASSERT_TRUE(url.ok()) << w.text << ": " << to_string(url.err());
@@ -35,6 +36,13 @@ TEST(hub_url, is_read_into_its_parts) {
     EXPECT_EQ(url->path, w.path) << w.text;
     EXPECT_EQ(url->is_address, w.is_address) << w.text;
   }
+}
+
+TEST(hub_url, hides_nothing_behind_a_nul) {
+  using namespace std::string_view_literals;
+  for (const auto text : {"http://[::1\0\r\nX: y]:80"sv, "https://hub\0.example"sv, "https://10.0.0.1\0x"sv})
+    EXPECT_FALSE(parse_hub_url(text).ok()) << text;
+  EXPECT_FALSE(no_proxy_list::parse({std::string{"10.0.0.1\0x"sv}}).ok());
 }
 
 TEST(hub_url, is_refused_with_a_reason_that_helps) {
