@@ -110,8 +110,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   judge_tree(*root, lines);
   (void)config::kind_of(*root);
-  for (const bool dev : {false, true})
-    SALLYPORT_ASSERT(read_hub(*root, dev, lines) == read_hub(*root, dev, lines));
+  (void)read_hub(*root, false, lines);
+  SALLYPORT_ASSERT(read_hub(*root, true, lines) == read_hub(*root, true, lines));
   SALLYPORT_ASSERT(read_agent(*root, lines) == read_agent(*root, lines));
   return 0;
 }
