@@ -34,6 +34,7 @@ judge::history history_of(const evidence& e) {
     if (!one.told.empty())
       s.message = one.told.front();
     s.not_before = one.not_before;
+    s.cancel_asked = one.cancelled || one.cancel_in_doubt;
     s.cancelled = one.cancelled, s.cancel_said_never_ran = one.cancel_said_never_ran;
     s.call_ends = one.call_ends;
     // A cancel whose answer was lost has happened when the hub says so.

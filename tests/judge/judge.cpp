@@ -404,7 +404,9 @@ void same_answer(history& h) {
 void key_order(history& h) {
   struct span {
     wall_time from, to;
-    bool redriven; // It came back to its place while a later one may have been in somebody's hands.
+    // It came back to its place when a later one may have been in somebody's hands, or done and not reported: redriven, or lost with its
+    // session like the later one, whose settlement counts as long as nobody else was granted it.
+    bool may_be_late;
   };
   std::map<std::pair<std::string, std::string>, std::vector<const final_word*>> keys;
   for (auto& [id, v] : h.at_end)
@@ -415,20 +417,20 @@ void key_order(history& h) {
       // The times the earlier was not settled and not in anybody's hands: nothing later may be granted then.
       std::vector<span> idle;
       std::optional<wall_time> since;
-      bool redriven = false;
+      bool may_be_late = false;
       for (auto& e : messages[i]->history) {
         if (e.what == "queued" || e.what == "lost" || e.what == "failed" || e.what == "target_failed" || e.what == "released"
             || e.what == "taken_back" || e.what == "disconnected" || e.what == "closed" || e.what == "hold_limit") {
           if (!since)
-            since = e.at, redriven = false;
+            since = e.at, may_be_late = e.what == "lost" || e.what == "disconnected" || e.what == "closed";
         } else if (e.what == "elided") {
           since.reset(); // Who had it in between is not told any more.
         } else if (e.what == "redriven") {
-          since = e.at, redriven = true; // It was dead, whatever note said so.
+          since = e.at, may_be_late = true; // It was dead, whatever note said so.
         } else if (since
                    && (e.what == "granted" || e.what == "rebound" || e.what == "dead" || e.what == "expired"
                        || e.what == "cancelled" || e.what == "settled")) {
-          idle.push_back({*since, e.at, redriven});
+          idle.push_back({*since, e.at, may_be_late});
           since.reset();
         }
       }
@@ -436,7 +438,7 @@ void key_order(history& h) {
         for (auto& e : messages[j]->history)
           if (e.what == "granted" || e.what == "rebound" || e.what == "settled")
             for (auto& gap : idle)
-              if (gap.from < e.at && e.at < gap.to && !(gap.redriven && e.what == "settled"))
+              if (gap.from < e.at && e.at < gap.to && !(gap.may_be_late && e.what == "settled"))
                 h.violate("key_order", fmt::format("key {}: {} was {} while {}, before it, was waiting", key.second,
                                                    messages[j]->id, e.what, messages[i]->id));
     }
@@ -447,6 +449,10 @@ void key_order(history& h) {
     for (auto& v : *verdicts)
       if (v.counted && *v.counted == wire::outcome_kind::done)
         counted.insert(v.fence);
+  for (auto& [id, v] : h.at_end)
+    for (auto& e : v.history)
+      if (e.what == "settled")
+        counted.insert(e.fence);
   std::map<std::pair<std::string, std::string>, message_id> furthest;
   for (auto& s : h.committed)
     if (auto e = h.events.find(s.id); e != h.events.end() && !e->second.key.empty() && counted.count(s.fence) != 0) {
