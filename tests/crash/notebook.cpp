@@ -67,7 +67,8 @@ void note_answer(notebook& book, const exchange& x, judge::step_number step) {
     }
   if (auto* asked = std::get_if<ask::open>(x.asked.get()))
     if (auto* said = std::get_if<wire::session_opened>(&a)) {
-      h.openings.push_back({x.who, asked->body.life, said->session, asked->body.held, said->lost, x.at.wall, step});
+      h.openings.push_back(
+        {x.who, asked->body.life, said->session, asked->body.held, said->lost, x.at.wall, book.now.wall, step});
       book.highest_epoch = std::max(book.highest_epoch, said->epoch);
     }
   if (auto* asked = std::get_if<ask::claim>(x.asked.get()))
@@ -101,7 +102,7 @@ void note_asking(judge::history& h, const exchange& x) {
     for (auto& [id, e] : h.events)
       e.cancel_asked = e.cancel_asked || e.message == cancel->message;
   if (auto* open = std::get_if<ask::open>(x.asked.get()))
-    h.asked_openings.push_back({x.who, open->body.life, x.step});
+    h.asked_openings.push_back({x.who, open->body.life, x.step, x.at.wall});
   if (auto* settle = std::get_if<ask::settle>(x.asked.get()))
     for (auto& item : settle->body.items)
       h.sent.push_back({x.who, item, x.step});
@@ -166,7 +167,7 @@ witness::witness(hub& at, const instant& now, std::uint64_t seed, teller tell)
   hub_.on_open = [this](opened_store s) {
     this->tell(fmt::format("hub opens, epoch {}", s.epoch.value), [epoch = s.epoch, step = step_](notebook& b) {
       b.highest_epoch = std::max(b.highest_epoch, epoch);
-      b.seen.epochs.push_back({epoch, step});
+      b.seen.epochs.push_back({epoch, step, b.now.wall});
     });
   };
   hub_.on_answer = [this](ticket to, answer what) {

@@ -77,7 +77,11 @@ bool makes_durable(const disk_record& r) {
 /// Where images are put and judged.
 class bench {
 public:
-  bench(outcome& into, const run_settings& s) : out_(into), until_caught_(s.until_caught), place_(s.scratch / "image") {
+  bench(outcome& into, const run_settings& s)
+    : out_(into),
+      until_caught_(s.until_caught),
+      seed_(s.what.seed),
+      place_(s.scratch / "image") {
     fs::create_directories(place_);
   }
 
@@ -90,7 +94,7 @@ public:
     ++out_.images;
     what.write_to(place_);
     for (auto& v : judge_survivor(place_ / "hub", told))
-      out_.violations.push_back({std::move(v), where});
+      out_.violations.push_back({std::move(v), fmt::format("seed {}, {}", seed_, where)});
     return !(until_caught_ && !out_.violations.empty());
   }
   void forget() { known_.clear(); }
@@ -98,6 +102,7 @@ public:
 private:
   outcome& out_;
   bool until_caught_;
+  std::uint64_t seed_;
   fs::path place_;
   std::set<std::uint64_t> known_;
   std::size_t lines_ = 0;
@@ -246,8 +251,8 @@ outcome io_errors(const run_settings& s) {
         const take t{s, life_in(s), {fault, e.head.call, calls}};
         ++o.io_faults;
         o.stops += !t.said.why_stopped.empty();
-        const auto where = fmt::format("seed {}, call {} ({}) meets {} {}", s.what.seed, e.head.call, name_of(e.head.kind),
-                                       name_of(fault), calls == 1 ? "once" : "for a while");
+        const auto where = fmt::format("call {} ({}) meets {} {}", e.head.call, name_of(e.head.kind), name_of(fault),
+                                       calls == 1 ? "once" : "for a while");
         if (t.faults == 0)
           o.violations.push_back({{"run", "the fault did not happen"}, where});
         if (!judge_fault(b, t, e.head.call, where, chance))

@@ -444,6 +444,8 @@ private:
     std::set<message_id> all;
     for (auto& [_, e] : book_.seen.events)
       all.insert(e.told.begin(), e.told.end());
+    for (auto& g : book_.seen.grants)
+      all.insert(g.message);
     for (auto& m : all)
       if (auto v = view(m))
         book_.seen.at_end.emplace(m, std::move(*v));
