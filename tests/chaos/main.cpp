@@ -252,7 +252,7 @@ private:
     ops_ += record_->counted.ok, failed_ += record_->counted.failed, unknown_ += record_->counted.unknown;
     total_.lost += v.lost, total_.settled_twice += v.settled_twice, total_.sql_effects_doubled += v.sql_effects_doubled;
     total_.others += v.others, total_.expired_grants += v.expired_grants;
-    total_.violations = v.violations;
+    total_.violations = v.violations, total_.histories = v.histories;
     std::string states;
     for (auto& [state, n] : v.states)
       states += fmt::format(" {}={}", state, n);
@@ -337,25 +337,29 @@ private:
     say(fmt::format("also: {} failed={}{}", others, failed_,
                     harm.others.count("disk_full") == 0 ? " (disk full was skipped: no file system of its own)" : ""));
     std::vector<std::string> faults;
-    if (interrupted != 0)
-      faults.push_back(fmt::format("interrupted by signal {}", static_cast<int>(interrupted)));
     const auto floor = [&](const char* what, std::uint64_t is, double per_two_minutes) {
       const auto wanted = static_cast<std::uint64_t>(per_two_minutes * static_cast<double>(performed_.count()) / 120'000);
       if (is < wanted)
         faults.push_back(fmt::format("too little to judge by: {}={}, below the floor of {}", what, is, wanted));
     };
-    floor("ops", ops_, 20'000), floor("kills", harm.kills, 10), floor("pauses", harm.pauses, 4);
-    floor("partitions", harm.partitions, 8);
-    if (unknown_ == 0 || total_.expired_grants == 0)
-      faults.push_back("too little to judge by: no operation ended unknown, or no grant expired");
+    if (interrupted == 0) {
+      floor("ops", ops_, 20'000), floor("kills", harm.kills, 10), floor("pauses", harm.pauses, 4);
+      floor("partitions", harm.partitions, 8);
+      if (unknown_ == 0 || total_.expired_grants == 0)
+        faults.push_back("too little to judge by: no operation ended unknown, or no grant expired");
+    }
     std::map<std::string, int> shown;
     for (auto& v : total_.violations)
       if (++shown[v.law] <= 20)
         say(fmt::format("VIOLATION of {}: {}", v.law, v.what));
+    for (auto& text : total_.histories)
+      say(text);
     for (auto& [law, n] : shown)
       faults.push_back(fmt::format("{} violations of {}", n, law));
     for (auto& f : faults)
       say("FAILED: " + f);
+    if (interrupted != 0)
+      say(fmt::format("interrupted by signal {}: the last round was not judged", static_cast<int>(interrupted)));
     if (!faults.empty() || options_.keep) {
       folder_.keep();
       say(fmt::format("kept for you: {} (record of every operation, logs of every process)", folder_.path()));
@@ -364,7 +368,7 @@ private:
                "sql_effects_doubled={}\n",
                ops_, unknown_, harm.kills, harm.pauses, harm.partitions, total_.expired_grants, total_.lost, total_.settled_twice,
                total_.sql_effects_doubled);
-    return faults.empty() ? 0 : 1;
+    return faults.empty() && interrupted == 0 ? 0 : 1;
   }
 
   static constexpr std::uint64_t disk_bytes_ = 512u << 20;

@@ -87,6 +87,8 @@ private:
     for (int i = 0; i < how_many; ++i) {
       auto& e = make(q, keyed ? fmt::format("{}-{}-{}-{}", options_.name, to_string(q), parcels_ / 20, i % 3) : "", later);
       e.batch = how_many > 1 ? batch : -1;
+      if (later != wall_time{})
+        delayed_.push_back(&e);
       p.push_back(&e);
     }
     send_or_doubt(p);
@@ -178,6 +180,10 @@ private:
 
   unsigned cancel() {
     auto* e = recent();
+    if (!delayed_.empty() && happens(0.5)) { // What waits for its time can be cancelled before it ever runs.
+      e = delayed_.back();
+      delayed_.pop_back();
+    }
     if (!e || e->told.empty() || !e->key.empty() || e->cancelled || e->call)
       return enqueue(2);
     const auto message = to_string(e->told.front());
@@ -209,7 +215,7 @@ private:
 
   std::deque<event> mine_; // Its elements stay where they are.
   std::deque<parcel> doubts_;
-  std::vector<event*> open_calls_;
+  std::vector<event*> open_calls_, delayed_;
   int parcels_ = 0;
 };
 

@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+
 namespace sallyport::chaos {
 
 namespace {
@@ -64,9 +67,14 @@ void all_effects(judge::history& h, const evidence& e) {
     h.committed.push_back({parse_message_id(o.key).value_or(message_id{}), {}, o.id, {}, 0});
 }
 
+/// A call is settled by its first failure as well; then its history ends with that.
+bool was_done(const wire::message_view& v) {
+  return v.state == "settled" && std::any_of(v.history.begin(), v.history.end(), [](auto& n) { return n.what == "settled"; });
+}
+
 void settled_has_its_effect(judge::history& h, const evidence& e, const ids& effects) {
   for (auto& [id, v] : e.at_end)
-    if (v.state == "settled" && effects.count(v.id) == 0)
+    if (was_done(v) && effects.count(v.id) == 0)
       h.violate("settled_has_its_effect", fmt::format("{} ({}) of {} is settled and is not to be found at its target", v.id,
                                                       to_string(id), v.connection.value));
 }
@@ -148,6 +156,30 @@ void files_are_whole(judge::history& h, const evidence& e) {
       h.violate("files_are_whole", fmt::format("{} holds \"{}\"", name, content));
 }
 
+/// What the hub tells of messages that violations name: the hub's files are gone with the run.
+void tell_histories(const judge::history& h, const evidence& e, verdict& out) {
+  for (auto& [id, v] : e.at_end) {
+    if (out.histories.size() >= 10 || h.violations.empty())
+      return;
+    const auto named = [&, message = to_string(id)](const judge::violation& one) {
+      const auto names = [&one](const std::string& word) {
+        const auto at = one.what.find(word);
+        const auto after = at == std::string::npos ? at : at + word.size();
+        return at != std::string::npos
+               && (after == one.what.size() || std::isdigit(static_cast<unsigned char>(one.what[after])) == 0);
+      };
+      return names(message) || names(v.id);
+    };
+    if (std::none_of(h.violations.begin(), h.violations.end(), named))
+      continue;
+    auto text = fmt::format("{} {} ({}): {}", v.connection.value, v.id, to_string(id), v.state);
+    for (auto& n : v.history)
+      text += fmt::format("\n    {} {} {} {} {}", to_rfc3339(n.at), n.what, n.agent, n.fence.is_none() ? "" : to_string(n.fence),
+                          n.detail);
+    out.histories.push_back(std::move(text));
+  }
+}
+
 } // namespace
 
 verdict weigh(evidence e) {
@@ -190,6 +222,7 @@ verdict weigh(evidence e) {
     else
       ++out.others;
   }
+  tell_histories(h, e, out);
   for (auto& [id, v] : e.at_end) {
     ++out.states[v.state];
     for (auto& n : v.history)

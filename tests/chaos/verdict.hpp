@@ -35,6 +35,7 @@ struct evidence {
 
 struct verdict {
   std::vector<judge::violation> violations;
+  std::vector<std::string> histories; // Of the messages that some of them name, one text each.
   std::uint64_t lost = 0, settled_twice = 0, sql_effects_doubled = 0, others = 0;
   std::uint64_t expired_grants = 0;
   std::map<std::string, std::uint64_t> states; // Of the acknowledged messages.

@@ -112,6 +112,13 @@ TEST_F(judged_round, with_a_settled_message_without_its_effect_is_convicted) {
   }
 }
 
+TEST_F(judged_round, with_a_call_that_its_failure_settled_is_acquitted_without_an_effect) {
+  of(queue::http).call = true, of(queue::http).call_ends = {judge::call_end::failed};
+  e.at_end[message(3)].history.back().what = "failed";
+  e.orders.clear();
+  EXPECT_THAT(laws(), IsEmpty());
+}
+
 TEST_F(judged_round, with_a_message_settled_twice_by_its_history_is_convicted) {
   e.at_end[message(1)].history.push_back({at(2'020), "settled", "agent-0", {}, fence(10), {}});
   EXPECT_THAT(laws(), Contains("one_settlement"));
