@@ -99,6 +99,7 @@ private:
     auto* e = recent();
     if (!e || e->call)
       return enqueue(1);
+    e->sent_alone = true;
     send_or_doubt({e});
     return 1;
   }

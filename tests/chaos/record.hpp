@@ -34,6 +34,7 @@ struct event {
   bool call = false;
   wall_time not_before{};
   int batch = -1;                           // Events of one batch, sent in one request, share it.
+  bool sent_alone = false;                  // By a repetition: it may be stored although its batch is not.
   unsigned ok = 0, failed = 0, unknown = 0; // Ends of the requests that carried it.
   std::vector<message_id> told;
   bool cancel_in_doubt = false, cancelled = false, cancel_said_never_ran = false;

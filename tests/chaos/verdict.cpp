@@ -124,7 +124,7 @@ void batches_are_whole(judge::history& h, const evidence& e, const ids& effects)
   std::map<std::string, std::pair<std::size_t, std::size_t>> batches; // Events, and those that took effect.
   std::set<std::string> clear;
   for (auto& one : e.events) {
-    if (one.batch < 0)
+    if (one.batch < 0 || one.sent_alone)
       continue;
     const auto name = one.id.substr(0, one.id.rfind('-')) + " batch " + std::to_string(one.batch);
     auto& [all, ran] = batches[name];
