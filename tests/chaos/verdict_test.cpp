@@ -168,6 +168,9 @@ TEST_F(judged_round, with_half_a_batch_is_convicted) {
   EXPECT_THAT(laws(), IsEmpty());
   e.rows.push_back({"r1-p0-90", message(60), fence(60)}), e.inbox_rows = 2;
   EXPECT_THAT(laws(), Contains("batches_are_whole"));
+  e.events.back().sent_alone = e.events[e.events.size() - 2].sent_alone = true;
+  EXPECT_THAT(laws(), IsEmpty()) << "each was sent by itself as well";
+  e.events.back().sent_alone = e.events[e.events.size() - 2].sent_alone = false;
   e.rows.push_back({"r1-p0-91", message(61), fence(61)}), e.inbox_rows = 3;
   EXPECT_THAT(laws(), IsEmpty());
 }
