@@ -167,10 +167,7 @@ struct hub_link_state {
     const auto now = context->now();
     switch (asked.what) {
       case kind::open: return perform(keeper->opened(read<wire::session_opened>(std::move(a.what)), now));
-      case kind::beat:
-        if (asked.session == keeper->session())
-          perform(keeper->heard(read<wire::heartbeat_reply>(std::move(a.what)), now));
-        return;
+      case kind::beat: return perform(keeper->heard(asked.session, read<wire::heartbeat_reply>(std::move(a.what)), now));
       case kind::close: return perform(keeper->closed(read<wire::session_closed>(std::move(a.what)), now));
       case kind::claim: {
         auto reply = read<wire::claim_reply>(std::move(a.what));

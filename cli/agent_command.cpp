@@ -97,10 +97,11 @@ void add_agent_command(command& program, const adapter_kinds& kinds) {
   program.sub("agent", "Run an agent: takes messages from the hub and does them on local systems.")
     .required_option("--config FILE", v->config_file, "The agent's file (`sallyport config example agent`).")
     .choice("--log-level LEVEL", v->log_level, log_levels(), "How much to log on stderr (default: info).")
-    .examples("  sallyport agent --config /etc/sallyport/agent.toml\n"
-              "SIGTERM drains: it takes no more, works off what it holds (agent.drain_ms), gives back the rest. A second one gives "
-              "everything\n"
-              "back at once. Exit code 70 says that a newer process of this agent has taken over: do not start it again.")
+    .examples(
+      "  sallyport agent --config /etc/sallyport/agent.toml\n"
+      "SIGTERM drains: it takes no more, works off what it holds (agent.drain_ms), gives back the rest. A second one gives "
+      "everything\n"
+      "back at once. Exit code 70 says that a newer process of this agent has taken over: do not start it again.")
     .runs([v, &kinds] { return run_agent(*v, kinds); });
 }
 

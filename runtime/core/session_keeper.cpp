@@ -96,9 +96,9 @@ session_keeper::actions session_keeper::opened(result<wire::session_opened> repl
   return out;
 }
 
-session_keeper::actions session_keeper::heard(result<wire::heartbeat_reply> reply, mono_time now) {
+session_keeper::actions session_keeper::heard(session_id session, result<wire::heartbeat_reply> reply, mono_time now) {
   actions out;
-  if (at_ != phase::open || beat_ != beat::sent)
+  if (at_ != phase::open || beat_ != beat::sent || session != session_)
     return out;
   beat_ = beat::none;
   if (!reply.ok()) {

@@ -112,7 +112,8 @@ public:
   actions start(mono_time now);
   actions on(presence what, mono_time now);
   actions opened(result<wire::session_opened> reply, mono_time now);
-  actions heard(result<wire::heartbeat_reply> reply, mono_time now);
+  /// The answer to a heartbeat of this session; one of an earlier session changes nothing.
+  actions heard(session_id session, result<wire::heartbeat_reply> reply, mono_time now);
   actions closed(const result<wire::session_closed>& reply, mono_time now);
   /// Any other request of this session was answered: `sent_at` is when it left. Counts as a sign of life, or tells that the session is
   /// gone. `proves` is false for settlements, which the hub accepts from expired sessions too.

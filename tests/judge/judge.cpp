@@ -404,9 +404,15 @@ void same_answer(history& h) {
 void key_order(history& h) {
   struct span {
     wall_time from, to;
-    // It came back to its place when a later one may have been in somebody's hands, or done and not reported: redriven, or lost with its
-    // session like the later one, whose settlement counts as long as nobody else was granted it.
-    bool may_be_late;
+    bool redriven; // It came back to its place when a later one may have been in somebody's hands.
+  };
+  // A holder that lost its session may have done it before, in order, and report it when nobody else has been granted it.
+  const auto is_late = [](const final_word& v, fence_token fence) {
+    bool lost = false;
+    for (auto& e : v.history)
+      if (e.fence == fence && (e.what == "lost" || e.what == "disconnected" || e.what == "closed" || e.what == "rebound"))
+        lost = e.what != "rebound";
+    return lost;
   };
   std::map<std::pair<std::string, std::string>, std::vector<const final_word*>> keys;
   for (auto& [id, v] : h.at_end)
@@ -417,20 +423,20 @@ void key_order(history& h) {
       // The times the earlier was not settled and not in anybody's hands: nothing later may be granted then.
       std::vector<span> idle;
       std::optional<wall_time> since;
-      bool may_be_late = false;
+      bool redriven = false;
       for (auto& e : messages[i]->history) {
         if (e.what == "queued" || e.what == "lost" || e.what == "failed" || e.what == "target_failed" || e.what == "released"
             || e.what == "taken_back" || e.what == "disconnected" || e.what == "closed" || e.what == "hold_limit") {
           if (!since)
-            since = e.at, may_be_late = e.what == "lost" || e.what == "disconnected" || e.what == "closed";
+            since = e.at, redriven = false;
         } else if (e.what == "elided") {
           since.reset(); // Who had it in between is not told any more.
         } else if (e.what == "redriven") {
-          since = e.at, may_be_late = true; // It was dead, whatever note said so.
+          since = e.at, redriven = true; // It was dead, whatever note said so.
         } else if (since
                    && (e.what == "granted" || e.what == "rebound" || e.what == "dead" || e.what == "expired"
                        || e.what == "cancelled" || e.what == "settled")) {
-          idle.push_back({*since, e.at, may_be_late});
+          idle.push_back({*since, e.at, redriven});
           since.reset();
         }
       }
@@ -438,7 +444,7 @@ void key_order(history& h) {
         for (auto& e : messages[j]->history)
           if (e.what == "granted" || e.what == "rebound" || e.what == "settled")
             for (auto& gap : idle)
-              if (gap.from < e.at && e.at < gap.to && !(gap.may_be_late && e.what == "settled"))
+              if (gap.from < e.at && e.at < gap.to && !(e.what == "settled" && (gap.redriven || is_late(*messages[j], e.fence))))
                 h.violate("key_order", fmt::format("key {}: {} was {} while {}, before it, was waiting", key.second,
                                                    messages[j]->id, e.what, messages[i]->id));
     }

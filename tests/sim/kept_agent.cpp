@@ -118,8 +118,9 @@ void kept_agent::carry(session_keeper::actions what) {
       ask(ask::open{o->body, true}, o->timeout,
           answered([this](auto& a) { carry(keeper_->opened(reply_of<wire::session_opened>(a), now())); }));
     } else if (auto* h = std::get_if<send_heartbeat>(&one)) {
-      ask(ask::beat{h->session, h->body}, h->timeout,
-          answered([this](auto& a) { carry(keeper_->heard(reply_of<wire::heartbeat_reply>(a), now())); }));
+      ask(ask::beat{h->session, h->body}, h->timeout, answered([this, session = h->session](auto& a) {
+            carry(keeper_->heard(session, reply_of<wire::heartbeat_reply>(a), now()));
+          }));
     } else if (auto* started = std::get_if<session_started>(&one)) {
       session_ = started->session;
       stage_.say(fmt::format("{} has session {}, {} lost", name_, to_string(session_), started->lost.size()));

@@ -11,6 +11,7 @@ using namespace test;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::SizeIs;
 
 session_settings settings(std::size_t hubs = 1) {
@@ -84,7 +85,7 @@ TEST(session_keeper, beats_at_a_quarter_of_the_ttl) {
   EXPECT_TRUE(o.k.tick(at(2'499)).empty());
   auto sent = only<send_heartbeat>(o.beat(2'500));
   EXPECT_EQ(sent.session, session().session);
-  o.k.heard(alive(), at(2'510));
+  o.k.heard(o.k.session(), alive(), at(2'510));
   EXPECT_EQ(o.k.next_wake(), at(5'000));
 }
 
@@ -117,12 +118,28 @@ TEST(session_keeper, a_settlement_accepted_after_the_deadline_does_not_revive_th
   EXPECT_TRUE(o.k.may_work(at(12'001)));
 }
 
+// Found by the simulator: the late answer to the last heartbeat of the old session said that it had been replaced, by ourselves.
+TEST(session_keeper, a_late_answer_to_a_heartbeat_of_an_earlier_session_changes_nothing) {
+  open_keeper o;
+  const auto before = o.k.session();
+  o.beat(2'500);
+  o.k.heard(before, alive(), at(2'501));
+  o.beat(5'000); // Its answer is late.
+  const auto expired = fails(errc::session_expired);
+  o.k.answered(before, &expired, at(5'001), true, at(5'002));
+  o.k.on(presence{}, at(5'003));
+  o.k.opened(session(2), at(5'004));
+  o.beat(7'504);
+  EXPECT_THAT(o.k.heard(before, fails(errc::session_replaced), at(7'505)), IsEmpty());
+  EXPECT_TRUE(o.k.may_work(at(7'506)));
+}
+
 TEST(session_keeper, an_expired_session_is_reopened_at_once_with_the_next_opening) {
   open_keeper o;
   o.beat(2'500);
-  o.k.heard(alive(), at(2'501));
+  o.k.heard(o.k.session(), alive(), at(2'501));
   o.beat(5'000);
-  auto gone = o.k.heard(fails(errc::session_expired), at(5'001));
+  auto gone = o.k.heard(o.k.session(), fails(errc::session_expired), at(5'001));
   EXPECT_TRUE(has<session_over>(gone));
   EXPECT_TRUE(only<presence_ask>(gone).opening);
   EXPECT_FALSE(o.k.may_work(at(5'001)));
@@ -199,10 +216,10 @@ TEST(session_keeper, goes_around_the_hub_addresses_with_growing_pauses_and_never
 TEST(session_keeper, one_silent_heartbeat_is_repeated_and_the_second_goes_to_the_next_hub) {
   open_keeper o{2};
   o.beat(2'500);
-  auto first = o.k.heard(fails(errc::timed_out), at(5'800));
+  auto first = o.k.heard(o.k.session(), fails(errc::timed_out), at(5'800));
   EXPECT_FALSE(has<use_hub>(first));
   o.beat(o.k.next_wake().time_since_epoch().count());
-  auto second = o.k.heard(fails(errc::timed_out), at(9'200));
+  auto second = o.k.heard(o.k.session(), fails(errc::timed_out), at(9'200));
   EXPECT_TRUE(has<use_hub>(second));
   // The session may still live there: it is asked for, not opened anew.
   EXPECT_THAT(all<send_heartbeat>(o.beat(o.k.next_wake().time_since_epoch().count())), SizeIs(1));
@@ -220,7 +237,7 @@ TEST(session_keeper, a_replaced_session_ends_it_for_good) {
     auto e = fails(errc::session_replaced);
     if (by == 0) {
       o.beat(2'500);
-      out = o.k.heard(e, at(2'501));
+      out = o.k.heard(o.k.session(), e, at(2'501));
     } else if (by == 1) {
       out = o.k.answered(o.k.session(), &e, at(200), true, at(201));
     } else {
@@ -266,16 +283,16 @@ TEST(session_keeper, a_list_is_sent_at_once_when_asked_for_and_again_until_it_wa
   o.beat(2'500);
   auto wants = alive();
   wants.commands = {wire::session_command::list_held};
-  o.k.heard(wants, at(2'510));
+  o.k.heard(o.k.session(), wants, at(2'510));
   auto ask = only<presence_ask>(o.k.tick(at(2'510)));
   EXPECT_TRUE(ask.list);
   presence p;
   p.list.emplace();
   EXPECT_TRUE(only<send_heartbeat>(o.k.on(p, at(2'511))).body.list.has_value());
-  o.k.heard(fails(errc::timed_out), at(5'900));
+  o.k.heard(o.k.session(), fails(errc::timed_out), at(5'900));
   EXPECT_TRUE(only<presence_ask>(o.k.tick(o.k.next_wake())).list);
   o.k.on(p, at(6'500));
-  o.k.heard(alive(), at(6'501));
+  o.k.heard(o.k.session(), alive(), at(6'501));
   EXPECT_FALSE(only<presence_ask>(o.k.tick(o.k.next_wake())).list);
 }
 
@@ -291,9 +308,9 @@ TEST(session_keeper, what_changed_before_the_opening_left_is_said_by_it_and_not_
 TEST(session_keeper, carries_the_highest_epoch_ever_seen_into_every_opening) {
   open_keeper o;
   o.beat(2'500);
-  o.k.heard(alive(42), at(2'501));
+  o.k.heard(o.k.session(), alive(42), at(2'501));
   o.beat(5'001);
-  o.k.heard(fails(errc::unknown_session), at(5'002)); // A restored backup knows nothing of us.
+  o.k.heard(o.k.session(), fails(errc::unknown_session), at(5'002)); // A restored backup knows nothing of us.
   EXPECT_EQ(only<send_open>(o.k.on(presence{}, at(5'003))).body.highest_epoch.value, 42u);
 }
 
@@ -303,7 +320,7 @@ TEST(session_keeper, reports_lost_fences_and_drain_commands) {
   auto r = alive();
   r.lost = {{m(1), f(1)}};
   r.commands = {wire::session_command::drain};
-  auto out = o.k.heard(r, at(2'501));
+  auto out = o.k.heard(o.k.session(), r, at(2'501));
   EXPECT_EQ(only<fences_lost>(out).grants, r.lost);
   EXPECT_TRUE(has<drain_wanted>(out));
 }
@@ -312,17 +329,17 @@ TEST(session_keeper, says_when_the_hub_knows_that_nothing_more_is_wanted) {
   open_keeper o;
   EXPECT_TRUE(has<presence_ask>(o.k.beat_for_drain(at(1'000))));
   o.k.on(presence{}, at(1'000));
-  EXPECT_TRUE(has<drain_heard>(o.k.heard(alive(), at(1'010))));
+  EXPECT_TRUE(has<drain_heard>(o.k.heard(o.k.session(), alive(), at(1'010))));
 }
 
 TEST(session_keeper, a_heartbeat_that_left_before_the_drain_does_not_count_as_its_announcement) {
   open_keeper o;
   o.beat(2'500);
   o.k.beat_for_drain(at(2'501));
-  EXPECT_FALSE(has<drain_heard>(o.k.heard(alive(), at(2'510))));
+  EXPECT_FALSE(has<drain_heard>(o.k.heard(o.k.session(), alive(), at(2'510))));
   EXPECT_TRUE(has<presence_ask>(o.k.tick(at(2'510))));
   o.k.on(presence{}, at(2'510));
-  EXPECT_TRUE(has<drain_heard>(o.k.heard(alive(), at(2'520))));
+  EXPECT_TRUE(has<drain_heard>(o.k.heard(o.k.session(), alive(), at(2'520))));
 }
 
 TEST(session_keeper, closes_and_tries_again_a_few_times_when_no_answer_comes) {
