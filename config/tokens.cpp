@@ -145,6 +145,8 @@ void read_entry(const node& from, token_file& into, fault_list& faults) {
       faults.add(at->line, "token." + std::string(key), "must be text");
       return {};
     }
+    if (required && at->text.empty())
+      faults.add(at->line, "token." + std::string(key), "is empty", "make tokens with `sallyport token new`");
     return at->text;
   };
   entry.id = text("id", true);

@@ -8,6 +8,7 @@
 #pragma once
 
 // Branches of the cores that only faults lead to.
+// clang-format off
 #define SALLYPORT_MARKS(X)                                                                                                       \
   X(open_repeated)            /* The answer to an opening was lost, and asked for again. */                                      \
   X(open_rebinds)             /* An opening carries grants over into the new session, */                                         \
@@ -70,6 +71,7 @@
   X(lost_fence_started, "the agent starts work whose fence it was told is gone")                                                 \
   X(inbox_outside, "the inbox row is written outside the transaction")                                                           \
   X(inbox_last, "the inbox row is not the first statement, and a known one does not stop the rest")
+// clang-format on
 
 #ifdef SALLYPORT_PROBES
 

@@ -120,6 +120,16 @@ TEST_F(tokens, a_file_that_others_may_write_is_refused) {
   EXPECT_NE(file.err().detail.find("chmod 600"), std::string::npos);
 }
 
+// Found by fuzzing: they were taken for what a token without them would be.
+TEST_F(tokens, empty_fields_that_must_be_there_are_refused) {
+  const auto file = token_file::parse("[[token]]\nid = \"\"\nrole = \"\"\ngroups = [\"*\"]\nsha256 = \"\"\n", "t.toml");
+  ASSERT_FALSE(file);
+  const auto& text = file.err().detail;
+  EXPECT_NE(text.find("t.toml:2: token.id: is empty"), std::string::npos) << text;
+  EXPECT_NE(text.find("t.toml:3: token.role: is empty"), std::string::npos) << text;
+  EXPECT_NE(text.find("t.toml:5: token.sha256: is empty"), std::string::npos) << text;
+}
+
 TEST_F(tokens, every_fault_of_a_damaged_file_is_named_with_its_line) {
   const auto file = token_file::parse("[[token]]\nid = \"t-1\"\nrole = \"king\"\ngroups = []\nsha256 = \"xyz\"\n", "t.toml");
   ASSERT_FALSE(file);
