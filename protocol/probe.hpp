@@ -99,10 +99,9 @@ inline constexpr const char* mark_names[] = {
 struct mutant_text {
   const char *name, *what;
 };
-inline constexpr mutant_text mutant_texts[] = {
-  {"none", "no mistake"},
+inline constexpr mutant_text mutant_texts[] = {{"none", "no mistake"},
 #define SALLYPORT_NAME(name, what) {#name, what},
-  SALLYPORT_MUTANTS(SALLYPORT_NAME)
+                                               SALLYPORT_MUTANTS(SALLYPORT_NAME)
 #undef SALLYPORT_NAME
 };
 
