@@ -70,7 +70,7 @@ void image::write_to(const fs::path& directory) const {
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool whole = fd >= 0 && ::ftruncate(fd, static_cast<off_t>(content->size())) == 0;
     for (std::size_t at = 0; whole && at < content->size();) {
-      const auto page = [&](std::size_t from) { return std::string_view{*content}.substr(from, zeros.size()); };
+      const auto page = [all = std::string_view{*content}](std::size_t from) { return all.substr(from, zeros.size()); };
       auto end = at;
       while (end < content->size() && page(end) != std::string_view{zeros}.substr(0, page(end).size()))
         end += page(end).size();

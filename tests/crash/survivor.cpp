@@ -355,8 +355,8 @@ private:
       asked.body.wait = {};
       const auto first = x->got ? std::get_if<wire::claim_reply>(&*x->got) : nullptr;
       // With all of them ended there is nothing to repeat, and no agent would ask.
-      if (first
-          && std::none_of(first->grants.begin(), first->grants.end(), [&](const wire::grant& g) { return holds(x->who, g); }))
+      const auto& who = x->who;
+      if (first && std::none_of(first->grants.begin(), first->grants.end(), [&](const wire::grant& g) { return holds(who, g); }))
         continue;
       const auto reply = ask_for<wire::claim_reply>(x->who, asked);
       if (!reply || !first)
