@@ -69,6 +69,7 @@ public:
   /// Presses a file into the hub's file system until so many bytes are left. False where it has no file system of its own.
   bool fill_disk(std::uint64_t leave);
   void free_disk();
+  [[nodiscard]] bool disk_can_be_full() const { return mounted_; }
 
   [[nodiscard]] std::string hub_url() const;                             // Not through a link.
   [[nodiscard]] std::string hub_url_of(const std::string& client) const; // Through the client's.

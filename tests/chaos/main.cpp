@@ -335,7 +335,7 @@ private:
     for (auto& [name, n] : harm.others)
       others += fmt::format(" {}={}", name, n);
     say(fmt::format("also: {} failed={}{}", others, failed_,
-                    harm.others.count("disk_full") == 0 ? " (disk full was skipped: no file system of its own)" : ""));
+                    !cast_.disk_can_be_full() ? " (disk full was skipped: no file system of its own)" : ""));
     std::vector<std::string> faults;
     const auto floor = [&](const char* what, std::uint64_t is, double per_two_minutes) {
       const auto wanted = static_cast<std::uint64_t>(per_two_minutes * static_cast<double>(performed_.count()) / 120'000);
