@@ -574,6 +574,11 @@ std::string shard_host::why_not_ready() const {
   const auto& b = *body_;
   if (!b.running)
     return "the store is not open";
+  {
+    std::lock_guard lock{body_->gate};
+    if (b.now_is == body::phase::closed)
+      return "the hub is stopping";
+  }
   if (b.reopening)
     return "the store is being opened again";
   if (auto since = b.append_since.load();

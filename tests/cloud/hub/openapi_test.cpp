@@ -454,6 +454,7 @@ struct openapi : testing::Test {
     std::this_thread::sleep_for(50ms);
     std::thread stopper{[&] { strict.hub->stop(); }};
     EXPECT_TRUE(eventually([&] { return !raw_client{strict.hub->port()}.connected(); }));
+    EXPECT_TRUE(eventually([&] { return !strict.hub->service().host().why_not_ready().empty(); })); // A moment after the door.
     kept.send(whole.substr(40));
     EXPECT_EQ(x.hold("GET", "/v1/groups", kept.receive()).code(), "shutting_down");
     strict.doors->append.open();
