@@ -1,0 +1,10 @@
+// One function per file of this folder: the systems it drives. systems.cpp puts them in order.
+#pragma once
+
+#include "bench/harness/system.hpp"
+
+namespace sallyport::bench {
+
+std::vector<system> sallyport_systems();
+
+} // namespace sallyport::bench
