@@ -163,6 +163,19 @@ private:
     bool operator()(const name_ref& n, slot s) const;
     bool operator()(slot s, const name_ref& n) const { return (*this)(n, s); }
   };
+  struct id_hash {
+    using is_transparent = void;
+    const std::deque<message>* messages;
+    std::size_t operator()(const message_id& id) const { return std::hash<message_id>{}(id); }
+    std::size_t operator()(slot s) const { return (*this)((*messages)[s].id); }
+  };
+  struct id_equal {
+    using is_transparent = void;
+    const std::deque<message>* messages;
+    bool operator()(slot a, slot b) const { return a == b; }
+    bool operator()(const message_id& id, slot s) const { return (*messages)[s].id == id; }
+    bool operator()(slot s, const message_id& id) const { return (*this)(id, s); }
+  };
   struct mint { // Hands out consecutive fences within one decision.
     const lease_table& table;
     std::uint64_t used = 0;
@@ -265,7 +278,8 @@ private:
 
   std::deque<message> messages_;
   std::vector<slot> free_;
-  boost::unordered_flat_map<message_id, slot, std::hash<message_id>> by_id_;
+  // Both hold slots only, and look into messages_ for what they compare: five bytes a message instead of the key's.
+  boost::unordered_flat_set<slot, id_hash, id_equal> by_id_;
   boost::unordered_flat_set<slot, name_hash, name_equal> by_name_;
   std::deque<queue_info> queues_;
   std::unordered_map<std::string, queue_index> queue_by_name_; // "group/connection"
