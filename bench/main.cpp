@@ -53,11 +53,12 @@ int try_one(const std::string& name, std::uint64_t messages, int rounds) {
     std::filesystem::create_directories(folder.path() / "server");
     const auto at = what.start({.folder = folder.path() / "server"});
     const auto f = run(what, *at, {.messages = messages}, folder.path() / "run");
-    std::printf("%-18s %9.0f msg/s  enqueue %9.0f/s  cpu us/msg: server %.1f producer %.1f consumers %.1f  p50 %.1f ms p99 %.1f ms  %lu MB  left %lu\n",
-                name.c_str(), f.rate(), static_cast<double>(f.messages) / f.enqueue_seconds, f.cpu.server * 1e6 / static_cast<double>(f.messages),
-                f.cpu.producers * 1e6 / static_cast<double>(f.messages), f.cpu.consumers * 1e6 / static_cast<double>(f.messages),
-                static_cast<double>(f.latency.quantile(0.5)) / 1e6, static_cast<double>(f.latency.quantile(0.99)) / 1e6,
-                f.server_bytes >> 20, at->unacknowledged());
+    std::printf("%-18s %9.0f msg/s  enqueue %9.0f/s  cpu us/msg: server %.1f producer %.1f consumers %.1f  p50 %.1f ms p99 %.1f "
+                "ms  %lu MB  left %lu\n",
+                name.c_str(), f.rate(), static_cast<double>(f.messages) / f.enqueue_seconds,
+                f.cpu.server * 1e6 / static_cast<double>(f.messages), f.cpu.producers * 1e6 / static_cast<double>(f.messages),
+                f.cpu.consumers * 1e6 / static_cast<double>(f.messages), static_cast<double>(f.latency.quantile(0.5)) / 1e6,
+                static_cast<double>(f.latency.quantile(0.99)) / 1e6, f.server_bytes >> 20, at->unacknowledged());
   }
   return 0;
 }

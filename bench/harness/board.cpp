@@ -36,7 +36,7 @@ board::board(const std::filesystem::path& file, std::uint64_t messages) {
 
 board::board(const std::filesystem::path& file) {
   const int fd = open(file.c_str(), O_RDWR | O_CLOEXEC);
-  struct stat about{};
+  struct stat about {};
   if (fd < 0 || fstat(fd, &about) != 0)
     fail("cannot open", file);
   map(fd, static_cast<std::size_t>(about.st_size), file);
@@ -58,7 +58,8 @@ board::~board() {
 
 bool board::mark(std::uint64_t number) const {
   if (number >= page_->messages)
-    throw std::runtime_error("message " + std::to_string(number) + " was taken, and only " + std::to_string(page_->messages) + " were sent");
+    throw std::runtime_error("message " + std::to_string(number) + " was taken, and only " + std::to_string(page_->messages)
+                             + " were sent");
   const auto bit = std::uint64_t{1} << number % 64;
   return (marks_[number / 64].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
 }

@@ -8,7 +8,8 @@ namespace sallyport::bench {
 namespace {
 
 constexpr std::string_view before_number = R"({"specversion":"1.0","id":")";
-constexpr std::string_view before_due = R"(","source":"/bench","type":"com.example.bench","datacontenttype":"application/json","data":{"due":")";
+constexpr std::string_view before_due =
+  R"(","source":"/bench","type":"com.example.bench","datacontenttype":"application/json","data":{"due":")";
 constexpr std::string_view before_filler = R"(","text":")";
 constexpr std::string_view after_filler = R"("}})";
 constexpr std::size_t digits = 20;

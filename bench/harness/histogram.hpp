@@ -13,8 +13,8 @@ namespace sallyport::bench {
 
 class histogram {
 public:
-  static constexpr unsigned cuts = 64;        // Buckets in a power of two.
-  static constexpr unsigned octaves = 36;     // 2^(6+36) ns: over an hour. What is longer counts there.
+  static constexpr unsigned cuts = 64;    // Buckets in a power of two.
+  static constexpr unsigned octaves = 36; // 2^(6+36) ns: over an hour. What is longer counts there.
   static constexpr std::size_t buckets = (octaves + 1) * cuts;
 
   void add(std::uint64_t ns) {

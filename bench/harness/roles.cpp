@@ -79,8 +79,8 @@ private:
 void produce_all(const produce_role& role) {
   const board b(role.board_file);
   auto& seat = b.seat(role.seat);
-  const auto client =
-    system_named(role.system).make_producer(role.address, {.in_flight = role.in_flight, .batch = role.batch, .queue = role.queue});
+  const auto client = system_named(role.system)
+                        .make_producer(role.address, {.in_flight = role.in_flight, .batch = role.batch, .queue = role.queue});
   event_maker maker(role.bytes);
   seat.ready.store(1);
   wait_for_go(b);

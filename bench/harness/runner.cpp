@@ -90,22 +90,26 @@ struct children::child {
 };
 
 children::children(const system& what, std::string address, fs::path folder, fs::path board_file)
-  : what_(what), address_(std::move(address)), folder_(std::move(folder)), board_file_(std::move(board_file)) {}
+  : what_(what),
+    address_(std::move(address)),
+    folder_(std::move(folder)),
+    board_file_(std::move(board_file)) {}
 
 children::~children() {
   for (const auto& c : all_) // All at once, so that they end together.
     c->process.signal(SIGTERM);
 }
 
-testing::process& children::produce(std::size_t seat, std::uint64_t first, std::uint64_t count, const run_spec& spec, std::size_t queue) {
+testing::process& children::produce(std::size_t seat, std::uint64_t first, std::uint64_t count, const run_spec& spec,
+                                    std::size_t queue) {
   const auto log = (folder_ / ("producer-" + std::to_string(seat) + ".log")).string();
-  all_.push_back(std::make_unique<child>(child{
-    true, seat, log,
-    testing::process({.argv = {"/proc/self/exe", "produce", what_.name, address_, board_file_.string(), std::to_string(seat),
-                               std::to_string(first), std::to_string(count), std::to_string(spec.bytes), std::to_string(spec.batch),
-                               std::to_string(spec.in_flight), std::to_string(queue),
-                               std::to_string(spec.rate / static_cast<double>(spec.producers))},
-                      .stdout_file = log})}));
+  all_.push_back(std::make_unique<child>(
+    child{true, seat, log,
+          testing::process({.argv = {"/proc/self/exe", "produce", what_.name, address_, board_file_.string(),
+                                     std::to_string(seat), std::to_string(first), std::to_string(count),
+                                     std::to_string(spec.bytes), std::to_string(spec.batch), std::to_string(spec.in_flight),
+                                     std::to_string(queue), std::to_string(spec.rate / static_cast<double>(spec.producers))},
+                            .stdout_file = log})}));
   return all_.back()->process;
 }
 
@@ -116,9 +120,9 @@ testing::process& children::consume(std::size_t seat, const run_spec& spec, std:
   const auto log = (folder_ / (name + ".log")).string();
   all_.push_back(std::make_unique<child>(
     child{false, seat, log,
-          testing::process({.argv = {"/proc/self/exe", "consume", what_.name, address_, board_file_.string(), std::to_string(seat),
-                                     std::to_string(spec.batch), std::to_string(spec.window), std::to_string(queue), name, own.string(),
-                                     spec.database, std::to_string(hold_us)},
+          testing::process({.argv = {"/proc/self/exe", "consume", what_.name, address_, board_file_.string(),
+                                     std::to_string(seat), std::to_string(spec.batch), std::to_string(spec.window),
+                                     std::to_string(queue), name, own.string(), spec.database, std::to_string(hold_us)},
                             .stdout_file = log})}));
   return all_.back()->process;
 }
@@ -138,7 +142,8 @@ void children::check() {
   for (const auto& c : all_)
     if (!c->process.running())
       if (const auto end = c->process.wait(milliseconds(0)); end && (end->code != 0 || end->signal != 0))
-        throw std::runtime_error(what_.name + ": " + (c->produces ? "a producer" : "a consumer") + " has failed: " + c->process.out());
+        throw std::runtime_error(what_.name + ": " + (c->produces ? "a producer" : "a consumer")
+                                 + " has failed: " + c->process.out());
 }
 
 void children::join() {
@@ -188,20 +193,19 @@ run_figures run(const system& what, server& at, const run_spec& spec, const fs::
   };
   const auto give_up = now_ns() + static_cast<std::uint64_t>(std::chrono::nanoseconds(spec.at_most).count());
   const auto acked = [&] { return sum(consumers, consumers + spec.producers, &board_seat::acked); };
-  const auto seen = [&] {
-    return sum(0, consumers, &board_seat::taken) - sum(0, consumers, &board_seat::repeated);
-  };
+  const auto seen = [&] { return sum(0, consumers, &board_seat::taken) - sum(0, consumers, &board_seat::repeated); };
   cpu_seconds after;
   while (acked() < spec.messages || (consumers > 0 && seen() < spec.messages)) {
     clients.check();
     if (now_ns() > give_up)
-      throw std::runtime_error(what.name + ": after " + std::to_string(spec.at_most.count()) + " s only " + std::to_string(acked())
-                               + " of " + std::to_string(spec.messages) + " messages were acknowledged and " + std::to_string(seen())
-                               + " seen by consumers");
+      throw std::runtime_error(what.name + ": after " + std::to_string(spec.at_most.count()) + " s only "
+                               + std::to_string(acked()) + " of " + std::to_string(spec.messages)
+                               + " messages were acknowledged and " + std::to_string(seen()) + " seen by consumers");
     std::this_thread::sleep_for(milliseconds(2));
     // Once more each time: a producer that has ended has no processor time any more.
     const cpu_seconds now{cpu_of(server_family), cpu_of(producer_ids), cpu_of(consumer_ids)};
-    after = {std::max(after.server, now.server), std::max(after.producers, now.producers), std::max(after.consumers, now.consumers)};
+    after = {std::max(after.server, now.server), std::max(after.producers, now.producers),
+             std::max(after.consumers, now.consumers)};
   }
   f.cpu = {after.server - before.server, after.producers - before.producers, after.consumers - before.consumers};
   f.server_bytes = memory_of(server_family);

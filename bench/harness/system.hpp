@@ -21,9 +21,9 @@
 namespace sallyport::bench {
 
 struct server_options {
-  std::filesystem::path folder; // Exists, empty, of the run's own; everything the server writes is below it.
-  bool tls = false;             // Only for systems with can_tls.
-  std::size_t queues = 1;       // Clients name one of them by its number.
+  std::filesystem::path folder;   // Exists, empty, of the run's own; everything the server writes is below it.
+  bool tls = false;               // Only for systems with can_tls.
+  std::size_t queues = 1;         // Clients name one of them by its number.
   std::chrono::seconds lease{10}; // After so long a silent consumer's messages go to another, where that can be set.
 };
 
@@ -73,9 +73,9 @@ struct consumer_options {
   std::size_t batch = 256;  // Messages of one take(), at most.
   std::size_t window = 512; // Messages that may be on their way to this consumer unacknowledged.
   std::size_t queue = 0;
-  std::string name = "c0"; // Its own among the consumers of the run.
+  std::string name = "c0";      // Its own among the consumers of the run.
   std::filesystem::path folder; // For what it must keep; its own.
-  std::string database; // W8: the connection string of the PostgreSQL database to write to; empty: no work.
+  std::string database;         // W8: the connection string of the PostgreSQL database to write to; empty: no work.
 };
 
 class consumer {
@@ -86,11 +86,11 @@ public:
 };
 
 struct system {
-  std::string name;       // "redis-always": for --peers, files, plots.
-  std::string title;      // "Redis Streams, AOF always": for people.
-  std::string package;    // Whose version is printed: the Debian package's; empty: our own.
-  bool durable = false;   // An acknowledge implies that the message was synced to disk.
-  std::string durability; // What an acknowledge means, in a sentence, and what is lost when the power fails.
+  std::string name;                  // "redis-always": for --peers, files, plots.
+  std::string title;                 // "Redis Streams, AOF always": for people.
+  std::string package;               // Whose version is printed: the Debian package's; empty: our own.
+  bool durable = false;              // An acknowledge implies that the message was synced to disk.
+  std::string durability;            // What an acknowledge means, in a sentence, and what is lost when the power fails.
   std::vector<std::string> settings; // What was set, and what the driver does to be fast; one a line.
   bool can_tls = false;
   std::function<std::unique_ptr<server>(const server_options&)> start;

@@ -29,7 +29,7 @@ struct measurement {
 struct target {
   std::string workload, text; // "at least 4 x Redis always"
   double wanted = 0, got = 0;
-  bool at_least = true;       // Else: at most.
+  bool at_least = true; // Else: at most.
   [[nodiscard]] bool met() const { return at_least ? got >= wanted : got <= wanted; }
 };
 
@@ -47,17 +47,17 @@ struct findings {
 [[nodiscard]] double median(std::vector<double> values);
 
 struct plan {
-  std::filesystem::path folder;        // Of the whole call; workloads make and remove their own folders below it.
-  std::vector<const system*> chosen;   // Ours first.
-  bool quick = false;                  // All workloads, all chosen systems, in under ten minutes together.
-  std::size_t rounds = 5;              // Three when quick.
+  std::filesystem::path folder;                // Of the whole call; workloads make and remove their own folders below it.
+  std::vector<const system*> chosen;           // Ours first.
+  bool quick = false;                          // All workloads, all chosen systems, in under ten minutes together.
+  std::size_t rounds = 5;                      // Three when quick.
   std::function<void(const std::string&)> say; // Progress, for people.
 };
 
 struct workload {
-  std::string name;  // "W1"
-  std::string title; // "End-to-end throughput"
-  std::string text;  // What is done and what is counted, in a few sentences; printed above its table.
+  std::string name;    // "W1"
+  std::string title;   // "End-to-end throughput"
+  std::string text;    // What is done and what is counted, in a few sentences; printed above its table.
   std::string x_title; // Of the plot's axis; empty: bars, one per system.
   bool x_log = false;
   /// Measures and judges its targets. A system that fails costs a note, not the run.

@@ -93,7 +93,8 @@ public:
       if (tls_ != nullptr) {
         n = SSL_write(tls_, part.data() + at, static_cast<int>(part.size() - at));
         if (n <= 0) {
-          if (const auto why = SSL_get_error(tls_, static_cast<int>(n)); why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
+          if (const auto why = SSL_get_error(tls_, static_cast<int>(n));
+              why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
             return;
           fail_tls("writing a request");
         }
@@ -117,7 +118,8 @@ public:
       if (tls_ != nullptr) {
         n = SSL_read(tls_, buffer, sizeof buffer);
         if (n <= 0) {
-          if (const auto why = SSL_get_error(tls_, static_cast<int>(n)); why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
+          if (const auto why = SSL_get_error(tls_, static_cast<int>(n));
+              why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
             return {};
           fail_tls("reading an answer");
         }

@@ -83,7 +83,8 @@ public:
     start();
     // Queues exist before anybody measures: an agent would announce them, a producer may not.
     for (std::size_t i = 0; i < options_.queues; ++i)
-      if (const auto reply = ask("PUT", "/v1/groups/" + group_named(i) + "/connections/" + connection_named(i), "{}"); reply.status >= 300)
+      if (const auto reply = ask("PUT", "/v1/groups/" + group_named(i) + "/connections/" + connection_named(i), "{}");
+          reply.status >= 300)
         throw std::runtime_error("making a queue: " + reply.body);
   }
 
@@ -116,7 +117,8 @@ public:
 private:
   std::string token(const std::string& role) {
     const auto out = (options_.folder / ("token-" + role)).string();
-    std::vector<std::string> argv{SALLYPORT_BINARY, "token", "new", "--data", (options_.folder / "data").string(), "--role", role};
+    std::vector<std::string> argv{SALLYPORT_BINARY, "token", "new", "--data", (options_.folder / "data").string(),
+                                  "--role",         role};
     for (std::size_t i = 0; i < options_.queues; ++i)
       argv.insert(argv.end(), {"--group", group_named(i)});
     process made({.argv = argv, .stdout_file = out, .stderr_file = out + ".err"});
@@ -127,8 +129,9 @@ private:
   }
 
   void start() {
-    std::vector<std::string> argv{SALLYPORT_BINARY, "hub", "--config", (options_.folder / "hub.toml").string(), "--listen",
-                                  "127.0.0.1:" + std::to_string(port_)};
+    std::vector<std::string> argv{SALLYPORT_BINARY, "hub",
+                                  "--config",       (options_.folder / "hub.toml").string(),
+                                  "--listen",       "127.0.0.1:" + std::to_string(port_)};
     if (!options_.tls)
       argv.push_back("--dev");
     const auto life = std::to_string(++lives_);
@@ -253,14 +256,17 @@ adapters::sql::settings sql_settings(const std::string& conninfo) {
   PQconninfoFree(parts);
   s.tls = "disable";
   s.batch_max = 256;
-  s.statements["add"] = {.text = "INSERT INTO effects (id, body) VALUES (:id, :body)", .parameters = {{"id", "id"}, {"body", "data"}}};
+  s.statements["add"] = {.text = "INSERT INTO effects (id, body) VALUES (:id, :body)",
+                         .parameters = {{"id", "id"}, {"body", "data"}}};
   s.default_statement = "add";
   return s;
 }
 
 class group_agent final : public consumer {
 public:
-  group_agent(const std::string& address, consumer_options options) : place_(place::from(address)), options_(std::move(options)) {}
+  group_agent(const std::string& address, consumer_options options)
+    : place_(place::from(address)),
+      options_(std::move(options)) {}
 
   void run(sink& work, std::stop_token until, const std::function<void()>& on_ready) override {
     caf::actor_system_config config;

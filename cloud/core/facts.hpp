@@ -20,7 +20,9 @@ struct enqueued {
   wall_time at, not_before, expires_at;
   std::uint64_t key = 0;
   bool call = false;
-  event_item item;
+  message_name name;
+  digest128 content;
+  wire::shared_bytes bytes;
 };
 /// One claim's worth. Fences are consecutive from first_fence.
 struct granted {
@@ -139,4 +141,11 @@ using any_fact =
                fact::session_opened, fact::session_ended, fact::rebound, fact::loss_forgiven, fact::losses_closed, fact::touched,
                fact::reach_changed, fact::list_asked, fact::notices_told, fact::lane_confirmed, fact::extended, fact::noted,
                fact::came_due, fact::target_failed, fact::target_tried, fact::forgotten>;
+
+/// A list to begin with; facts can be moved only.
+[[nodiscard]] inline std::vector<any_fact> beginning_with(any_fact first) {
+  std::vector<any_fact> facts;
+  facts.push_back(std::move(first));
+  return facts;
+}
 } // namespace sallyport::cloud

@@ -4,7 +4,6 @@
 #include "protocol/probe.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace sallyport::cloud {
 
@@ -14,6 +13,13 @@ std::uint64_t hash_key(std::string_view text) {
     h = (h ^ c) * 0x100000001b3u;
   h ^= h >> 32, h *= 0xd6e8feb86659fd93u, h ^= h >> 32;
   return h == 0 ? 1 : h;
+}
+
+message_name::message_name(std::string_view source, std::string_view id)
+  : text(new char[source.size() + id.size()]), // Not make_unique, which would clear it first.
+    source_bytes(static_cast<std::uint32_t>(source.size())),
+    id_bytes(static_cast<std::uint32_t>(id.size())) {
+  std::copy(id.begin(), id.end(), std::copy(source.begin(), source.end(), text.get()));
 }
 
 const agent_connection* agent_info::find(queue_index queue) const {
@@ -28,7 +34,8 @@ const agent_connection* agent_info::find(queue_index queue) const {
 namespace {
 
 std::size_t hash_name(queue_index queue, std::string_view source, std::string_view id) {
-  return hash_key(source) * 31 + hash_key(id) + queue * 0x9e3779b97f4a7c15u;
+  const std::hash<std::string_view> hash;
+  return hash(source) * 31 + hash(id) + queue * 0x9e3779b97f4a7c15u;
 }
 
 } // namespace
@@ -283,7 +290,7 @@ void lease_table::end_grant(slot s) {
   auto& q = queues_[m.queue];
   auto& a = agents_[m.lease->agent];
   unlink(a.held, s);
-  --q.granted, --granted_;
+  --q.granted;
   if (m.expires_at != never && !m.call)
     expiries_.erase({m.expires_at, s});
   if (m.key != 0)
@@ -358,6 +365,34 @@ void lease_table::schedule(agent_index a) {
   session_ends_.emplace(agents_[a].looked_at, a);
 }
 
+/// An entry may be early, because what it was made for is gone: prune() moves it.
+void lease_table::schedule_hold(agent_index a, mono_time until) {
+  auto& entry = agents_[a].hold_looked_at;
+  if (until >= entry)
+    return;
+  if (entry != mono_time::max())
+    hold_ends_.erase({entry, a});
+  entry = until;
+  hold_ends_.emplace(entry, a);
+}
+
+/// After anything that changes which final message of a queue is the first to be forgotten, or when.
+void lease_table::schedule_retention(queue_index qi) {
+  auto& q = queues_[qi];
+  auto at = never;
+  if (q.finals.count > q.policy.retention_count)
+    at = wall_time::min();
+  else if (q.finals.count != 0)
+    at = messages_[q.finals.head].due_at + q.policy.retention;
+  if (at == q.retention_at)
+    return;
+  if (q.retention_at != never)
+    retention_ends_.erase({q.retention_at, qi});
+  q.retention_at = at;
+  if (at != never)
+    retention_ends_.emplace(at, qi);
+}
+
 // ---- applying --------------------------------------------------------------------------------------------------------------
 
 void lease_table::apply(any_fact f) {
@@ -388,26 +423,23 @@ void lease_table::on(fact::policy_set&& f) {
         f.policy.dead == wire::on_dead::block ? ++lane.blocking : --lane.blocking;
         refresh_lane(q, key);
       }
+  schedule_retention(f.queue);
   wake(f.queue);
 }
 
 void lease_table::on(fact::enqueued&& f) {
   const slot s = new_slot();
   auto& m = messages_[s];
-  auto& a = f.item.attributes;
-  m.id = f.id, m.queue = f.queue, m.content = f.item.content, m.enqueued_at = f.at, m.expires_at = f.expires_at;
+  m.id = f.id, m.queue = f.queue, m.content = f.content, m.enqueued_at = f.at, m.expires_at = f.expires_at;
   m.key = f.key, m.call = f.call;
-  m.name = std::make_unique<char[]>(a.source.size() + a.id.size());
-  std::memcpy(m.name.get(), a.source.data(), a.source.size());
-  std::memcpy(m.name.get() + a.source.size(), a.id.data(), a.id.size());
-  m.source_bytes = static_cast<std::uint32_t>(a.source.size()), m.id_bytes = static_cast<std::uint32_t>(a.id.size());
-  m.bytes = static_cast<std::uint32_t>(f.item.bytes->size());
+  m.name = std::move(f.name);
+  m.bytes = static_cast<std::uint32_t>(f.bytes->size());
   m.delayed = f.not_before > f.at && !SALLYPORT_MUTANT(early_grant);
   m.due_at = f.not_before;
   next_message_ = std::max(next_message_, f.id.serial + 1);
 
-  content_.push_back({tree::content, change::kind::put, event_key(m.id), {}, f.item.bytes});
-  cache(m, std::move(f.item.bytes));
+  content_.push_back({tree::content, change::kind::put, event_key(m.id), {}, f.bytes});
+  cache(m, std::move(f.bytes));
   by_id_.insert(s);
   by_name_.insert(s);
   auto& q = queues_[f.queue];
@@ -447,7 +479,8 @@ void lease_table::on(fact::granted&& f) {
     if (m.key != 0)
       ++q.lanes[m.key].held;
     push_back(agent.held, s);
-    ++q.granted, ++granted_, ++agent.granted_total, ++totals_.granted;
+    schedule_hold(f.agent, lease.hold_until);
+    ++q.granted, ++agent.granted_total, ++totals_.granted;
     if (q.target.now == circuit::phase::probing)
       q.target.probe = s;
     touch(s);
@@ -555,6 +588,7 @@ void lease_table::on(fact::finished&& f) {
       ++q.lanes[m.key].blocking;
   } else {
     push_back(q.finals, f.message);
+    schedule_retention(m.queue);
     ++retained_;
     content_.push_back({tree::content, change::kind::del, event_key(m.id), {}, {}});
     if (m.call || m.awaited) {
@@ -657,7 +691,8 @@ void lease_table::on(fact::rebound&& f) {
   if (m.expires_at != never && !m.call)
     expiries_.emplace(m.expires_at, f.message);
   push_back(a.held, f.message);
-  ++q.granted, ++granted_;
+  schedule_hold(f.agent, lease.hold_until);
+  ++q.granted;
   if (m.key != 0) {
     ++q.lanes[m.key].held;
     refresh_lane(q, m.key);
@@ -764,6 +799,7 @@ void lease_table::on(fact::forgotten&& f) {
   if (m.lease)
     keep_lane(*m.lease);
   unlink(queues_[m.queue].finals, f.message);
+  schedule_retention(m.queue);
   by_name_.erase(f.message);
   by_id_.erase(f.message);
   --retained_;

@@ -269,6 +269,8 @@ private:
   slot new_slot();
   void settle_target(queue_info& q, slot s, bool proved_alive);
   void schedule(agent_index a);
+  void schedule_hold(agent_index a, mono_time until);
+  void schedule_retention(queue_index q);
   void choose_suspect_host(queue_index q);
   void release_suspect_host(agent_index a);
 
@@ -290,9 +292,11 @@ private:
 
   std::set<std::pair<wall_time, slot>> due_;
   std::set<std::pair<wall_time, slot>> expiries_;
-  std::set<std::pair<mono_time, agent_index>> session_ends_; // Lazy: an entry may be early.
+  std::set<std::pair<mono_time, agent_index>> session_ends_;   // Lazy: an entry may be early.
+  std::set<std::pair<mono_time, agent_index>> hold_ends_;      // The same.
+  std::set<std::pair<wall_time, queue_index>> retention_ends_; // Exact.
   std::set<queue_index> open_targets_;
-  std::uint64_t live_ = 0, retained_ = 0, live_sessions_ = 0, granted_ = 0, cached_bytes_ = 0;
+  std::uint64_t live_ = 0, retained_ = 0, live_sessions_ = 0, cached_bytes_ = 0;
 
   std::vector<slot> dirty_messages_;
   std::vector<queue_index> dirty_queues_;

@@ -47,7 +47,7 @@ decision<lease_table::admitted> lease_table::admit(const ask::claim& what, const
   if (who.refused)
     return {*who.refused, {}};
   auto& a = agents_[who.index];
-  std::vector<any_fact> facts{fact::touched{who.index, deadline(c.now)}};
+  auto facts = beginning_with(fact::touched{who.index, deadline(c.now)});
   admitted answer{who.index, false, {}};
   auto lane = std::find_if(a.lanes.begin(), a.lanes.end(), [&](const agent_lane& l) { return l.name == what.body.lane; });
   if (lane == a.lanes.end() && a.lanes.size() == lanes_max)

@@ -1,6 +1,8 @@
 // Enqueue and call: what comes in.
 #include "cloud/core/lease_table.hpp"
 
+#include <boost/container_hash/hash.hpp>
+
 #include <algorithm>
 
 namespace sallyport::cloud {
@@ -70,7 +72,8 @@ result<std::pair<message_id, bool>> lease_table::place(std::vector<any_fact>& fa
     expires = std::min(expires, now.wall + policy.message_ttl);
   if (call)
     expires = std::min(expires, call_deadline);
-  fact::enqueued f{q, id, now.wall, a.not_before.value_or(wall_time{}), expires, 0, call, item};
+  fact::enqueued f{q,         id, now.wall, a.not_before.value_or(wall_time{}), expires, 0, call, {a.source, a.id}, item.content,
+                   item.bytes};
   if (!a.partition_key.empty())
     f.key = hash_key(a.partition_key);
   facts.emplace_back(std::move(f));
@@ -104,14 +107,18 @@ decision<wire::enqueue_reply> lease_table::decide(const ask::enqueue& what, cons
   reply.messages.reserve(what.items.size());
   facts.reserve(facts.size() + what.items.size());
   // Repeats within the batch are repeats as well.
-  boost::unordered_flat_map<std::string, std::size_t> in_batch;
+  boost::unordered_flat_map<std::pair<std::string_view, std::string_view>, std::size_t,
+                            boost::hash<std::pair<std::string_view, std::string_view>>>
+    in_batch;
   const bool several = what.items.size() > 1;
+  if (several)
+    in_batch.reserve(what.items.size());
   std::uint64_t serial = next_message_;
   for (std::size_t i = 0; i < what.items.size(); ++i) {
     auto& item = what.items[i];
     auto& a = item.attributes;
     if (several) {
-      auto [first, is_new] = in_batch.try_emplace(a.source + '\0' + a.id, i);
+      auto [first, is_new] = in_batch.try_emplace({a.source, a.id}, i);
       if (!is_new) {
         if (what.items[first->second].content != item.content) {
           auto e = make_error(errc::id_reused, "events " + std::to_string(first->second) + " and " + std::to_string(i)

@@ -47,10 +47,10 @@ decision<bool> lease_table::decide(const ask::configure& what, const context& c)
     return {error{errc::invalid_request, std::move(all), {}, {}}, {}};
   }
   if (index == nowhere)
-    return {true, {fact::queue_made{what.group, what.connection, policy}}};
+    return {true, beginning_with(fact::queue_made{what.group, what.connection, policy})};
   if (policy == queues_[index].policy)
     return {false, {}};
-  return {false, {fact::policy_set{index, policy}}};
+  return {false, beginning_with(fact::policy_set{index, policy})};
 }
 
 result<slot> lease_table::visible(message_id id, const context& c) const {
@@ -73,7 +73,7 @@ decision<wire::cancel_reply> lease_table::decide(const ask::cancel& what, const 
   f.detail = m.maybe_started ? "may have run" : "never ran";
   if (m.state == message_state::granted)
     SALLYPORT_MARK(cancel_of_granted);
-  std::vector<any_fact> facts{std::move(f)};
+  auto facts = beginning_with(std::move(f));
   return {wire::cancel_reply{m.id, m.maybe_started && !SALLYPORT_MUTANT(cancel_never_ran)}, std::move(facts)};
 }
 
@@ -83,7 +83,7 @@ decision<wire::count_reply> lease_table::decide(const ask::bury& what, const con
     return {wire::count_reply{0}, {}}; // It has ended, or was granted anew, since.
   fact::finished f{s, message_state::dead, note_kind::dead, c.now.wall, mint{*this}()};
   f.error = what.why;
-  std::vector<any_fact> facts{std::move(f)};
+  auto facts = beginning_with(std::move(f));
   return {wire::count_reply{1}, std::move(facts)};
 }
 

@@ -136,9 +136,7 @@ bool read_message(std::string_view value, message& m) {
   m.delayed = flags & flag_delayed, m.call = flags & flag_call, m.maybe_started = flags & flag_started;
   m.has_result = flags & flag_result;
   const auto source = r.text(), id = r.text();
-  m.name = std::make_unique<char[]>(source.size() + id.size());
-  std::copy(id.begin(), id.end(), std::copy(source.begin(), source.end(), m.name.get()));
-  m.source_bytes = static_cast<std::uint32_t>(source.size()), m.id_bytes = static_cast<std::uint32_t>(id.size());
+  m.name = {source, id};
   m.content = r.pair<digest128>();
   m.enqueued_at = r.time(), m.due_at = r.time(), m.expires_at = r.time();
   m.key = r.num<std::uint64_t>(), m.bytes = r.num<std::uint32_t>(), m.attempts = r.num<std::uint16_t>();
@@ -260,9 +258,10 @@ void lease_table::restored(instant now) {
         auto& a = agents_[m.lease->agent];
         SALLYPORT_ASSERT(a.live); // restore() has seen to it.
         push_back(a.held, s);
-        ++q.granted, ++granted_;
+        ++q.granted;
         a.suspects_held += m.lease->as_suspect;
         m.lease->hold_until = now.mono + hold_limit(q.policy);
+        schedule_hold(m.lease->agent, m.lease->hold_until);
         if (m.expires_at != never && !m.call)
           expiries_.emplace(m.expires_at, s);
         if (m.key != 0)
@@ -288,7 +287,9 @@ void lease_table::restored(instant now) {
     else if (m.key != 0 && q.policy.dead == wire::on_dead::block)
       ++q.lanes[m.key].blocking;
   }
-  for (auto& q : queues_) {
+  for (queue_index i = 0; i < queues_.size(); ++i) {
+    auto& q = queues_[i];
+    schedule_retention(i);
     std::vector<std::uint64_t> keys;
     for (auto& [key, lane] : q.lanes)
       keys.push_back(key);
@@ -298,6 +299,7 @@ void lease_table::restored(instant now) {
 }
 
 void lease_table::collect(batch& changes) {
+  changes.reserve(changes.size() + dirty_ + content_.size());
   for (auto q : dirty_queues_) {
     queues_[q].dirty = false;
     changes.push_back({tree::meta, change::kind::put, index_key('c', q), queue_row(queues_[q]), {}});

@@ -221,7 +221,7 @@ decision<wire::heartbeat_reply> lease_table::decide(const ask::beat& what, const
   if (who.refused)
     return {*who.refused, {}};
   auto& a = agents_[who.index];
-  std::vector<any_fact> facts{fact::touched{who.index, deadline(c.now)}};
+  auto facts = beginning_with(fact::touched{who.index, deadline(c.now)});
   wire::heartbeat_reply reply;
   reply.ttl = settings_.session_ttl, reply.epoch = epoch_;
 

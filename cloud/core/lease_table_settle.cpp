@@ -236,7 +236,7 @@ decision<wire::extend_reply> lease_table::decide(const ask::extend& what, const 
   const auto who = live(what.session, c);
   if (who.refused)
     return {*who.refused, {}};
-  std::vector<any_fact> facts{fact::touched{who.index, deadline(c.now)}};
+  auto facts = beginning_with(fact::touched{who.index, deadline(c.now)});
   wire::extend_reply reply;
   for (auto& item : what.body.items) {
     const auto s = find(item.message);

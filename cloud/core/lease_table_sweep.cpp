@@ -7,10 +7,6 @@
 
 namespace sallyport::cloud {
 
-namespace {
-constexpr milliseconds hold_scan{1000}; // How often held grants are looked at for their hold limit.
-} // namespace
-
 fact::finished lease_table::expiry(slot s, wall_time at, fence_token minted) const {
   fact::finished f{s, message_state::expired, note_kind::expired, at, minted};
   f.detail = messages_[s].maybe_started ? "may have run" : "never ran";
@@ -22,7 +18,7 @@ std::vector<any_fact> lease_table::expire(message_id message, const context& c) 
   if (s == nowhere || messages_[s].state != message_state::waiting)
     return {};
   SALLYPORT_MARK(expired_waiting);
-  return {expiry(s, c.now.wall, mint{*this}())};
+  return beginning_with(expiry(s, c.now.wall, mint{*this}()));
 }
 
 std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size_t limit) const {
@@ -35,7 +31,7 @@ std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size
         if (early > c.now.mono || facts.size() >= limit)
           break;
         if (!agents_[a].live || agents_[a].deadline > c.now.mono)
-          continue; // next_sweep's prune() moves the entry.
+          continue; // prune() moves the entry.
         SALLYPORT_MARK(session_expired);
         lose(facts, a, at, {}, next);
         facts.emplace_back(fact::session_ended{a, true});
@@ -58,8 +54,10 @@ std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size
       }
       break;
     case stage::holds:
-      for (auto& a : agents_)
-        for (slot s = a.held.head; s != nowhere && facts.size() < limit; s = messages_[s].next) {
+      for (auto& [early, a] : hold_ends_) {
+        if (early > c.now.mono)
+          break;
+        for (slot s = agents_[a].held.head; s != nowhere && facts.size() < limit; s = messages_[s].next) {
           auto& m = messages_[s];
           if (m.lease->hold_until > c.now.mono)
             continue;
@@ -79,6 +77,7 @@ std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size
             facts.emplace_back(std::move(f));
           }
         }
+      }
       break;
     case stage::targets:
       for (auto q : open_targets_)
@@ -88,7 +87,10 @@ std::vector<any_fact> lease_table::sweep(stage what, const context& c, std::size
         }
       break;
     case stage::retention:
-      for (auto& q : queues_) {
+      for (auto& [when, index] : retention_ends_) {
+        if (when > at)
+          break;
+        auto& q = queues_[index];
         auto left = q.finals.count;
         for (slot s = q.finals.head; s != nowhere && facts.size() < limit; s = messages_[s].next, --left) {
           if (left <= q.policy.retention_count && messages_[s].due_at + q.policy.retention > at)
@@ -111,6 +113,17 @@ void lease_table::prune(instant now) {
     if (agents_[a].live)
       schedule(a);
   }
+  while (!hold_ends_.empty() && hold_ends_.begin()->first <= now.mono) {
+    const auto a = hold_ends_.begin()->second;
+    auto first = mono_time::max();
+    for (slot s = agents_[a].held.head; s != nowhere; s = messages_[s].next)
+      first = std::min(first, messages_[s].lease->hold_until);
+    if (first <= now.mono)
+      break; // The same.
+    hold_ends_.erase(hold_ends_.begin());
+    agents_[a].hold_looked_at = mono_time::max();
+    schedule_hold(a, first);
+  }
 }
 
 mono_time lease_table::next_sweep(instant now) const {
@@ -123,15 +136,12 @@ mono_time lease_table::next_sweep(instant now) const {
     by_wall(due_.begin()->first);
   if (!expiries_.empty())
     by_wall(expiries_.begin()->first);
-  if (granted_ != 0)
-    by(now.mono + hold_scan);
+  if (!hold_ends_.empty())
+    by(hold_ends_.begin()->first);
   for (auto q : open_targets_)
     by_wall(queues_[q].target.retry_at);
-  for (auto& q : queues_)
-    if (q.finals.count > q.policy.retention_count)
-      by(now.mono);
-    else if (q.finals.count != 0)
-      by_wall(messages_[q.finals.head].due_at + q.policy.retention);
+  if (!retention_ends_.empty())
+    retention_ends_.begin()->first == wall_time::min() ? by(now.mono) : by_wall(retention_ends_.begin()->first);
   return first;
 }
 

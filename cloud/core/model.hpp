@@ -98,15 +98,25 @@ struct lease_info {
   std::vector<note> history;
 };
 
+/// What producers call a message: source and id, in one allocation.
+struct message_name {
+  std::unique_ptr<char[]> text; // source, id: not terminated.
+  std::uint32_t source_bytes = 0, id_bytes = 0;
+
+  message_name() = default;
+  message_name(std::string_view source, std::string_view id);
+  [[nodiscard]] std::string_view source() const { return {text.get(), source_bytes}; }
+  [[nodiscard]] std::string_view id() const { return {text.get() + source_bytes, id_bytes}; }
+};
+
 struct message {
   message_id id;
   digest128 content;
   wall_time enqueued_at{};
   wall_time due_at{}; // waiting: not before; final: when it became so.
   wall_time expires_at = never;
-  std::uint64_t key = 0;        // Hash of the partition key; 0 means unordered. A collision only orders more than was asked.
-  std::unique_ptr<char[]> name; // source, id: not terminated; see source().
-  std::uint32_t source_bytes = 0, id_bytes = 0;
+  std::uint64_t key = 0; // Hash of the partition key; 0 means unordered. A collision only orders more than was asked.
+  message_name name;
   wire::shared_bytes event; // While it is in the cache; else it is fetched.
   std::uint32_t bytes = 0;  // Of the event.
   queue_index queue = 0;
@@ -123,8 +133,8 @@ struct message {
   bool offered : 1 = false; // In `early` or `suspects` of its queue.
   std::unique_ptr<lease_info> lease;
 
-  [[nodiscard]] std::string_view source() const { return {name.get(), source_bytes}; }
-  [[nodiscard]] std::string_view event_id() const { return {name.get() + source_bytes, id_bytes}; }
+  [[nodiscard]] std::string_view source() const { return name.source(); }
+  [[nodiscard]] std::string_view event_id() const { return name.id(); }
   [[nodiscard]] bool is_suspect() const { return losses >= suspect_losses; }
   [[nodiscard]] fence_token fence() const { return lease ? lease->fence : fence_token{}; }
 };
@@ -165,6 +175,7 @@ struct queue_info {
   std::uint64_t live = 0, granted = 0, delayed = 0, lane_waiting = 0, lane_delayed = 0, lane_offered = 0;
   std::uint64_t enqueued_total = 0, settled_total = 0, failed_total = 0, lost_total = 0;
   agent_index suspect_host = nowhere; // Whose session is being emptied, or holds suspects, of this queue.
+  wall_time retention_at = never;     // When its first final message is to be forgotten: its one entry among the table's timers.
   bool dirty = false;
   bool woken = false;
 };
@@ -191,9 +202,10 @@ struct agent_info {
   std::string version;
   session_id session; // The live or last one.
   bool live = false;
-  mono_time deadline{};   // live: when the session expires.
-  mono_time looked_at{};  // When the sweep looks at it next: its one entry among the table's timers.
-  mono_time list_asked{}; // When the last list was asked for.
+  mono_time deadline{};                        // live: when the session expires.
+  mono_time looked_at{};                       // When the sweep looks at it next: its one entry among the table's timers.
+  mono_time hold_looked_at = mono_time::max(); // The same for the hold limits of what it holds; none: max().
+  mono_time list_asked{};                      // When the last list was asked for.
   bool asked_once = false;
   std::vector<agent_lane> lanes;
   std::vector<agent_connection> connections;

@@ -5,9 +5,11 @@
 //   m <message id>     message without its event
 #pragma once
 
+#include "cloud/store/port.hpp"
 #include "protocol/ids.hpp"
 #include "protocol/time.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -16,51 +18,67 @@
 
 namespace sallyport::cloud {
 
-inline void append_be(std::string& out, std::uint64_t value, int bytes) {
-  for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8)
-    out.push_back(static_cast<char>(value >> shift));
-}
 inline std::uint64_t read_be(std::string_view bytes) {
   std::uint64_t value = 0;
   for (unsigned char c : bytes)
     value = value << 8 | c;
   return value;
 }
-inline std::string message_key(char kind, message_id id) {
-  std::string key;
-  key.reserve(17);
-  key.push_back(kind);
-  append_be(key, id.epoch, 8);
-  append_be(key, id.serial, 8);
-  return key;
+inline void write_be(char* to, std::uint64_t value, std::size_t bytes) {
+  while (bytes-- != 0)
+    to[bytes] = static_cast<char>(value), value >>= 8;
 }
-inline std::string index_key(char kind, std::uint32_t index) {
-  std::string key(1, kind);
-  append_be(key, index, 4);
-  return key;
+inline record_key message_key(char kind, message_id id) {
+  char key[17] = {kind};
+  write_be(key + 1, id.epoch, 8);
+  write_be(key + 9, id.serial, 8);
+  return std::string_view{key, sizeof key};
+}
+inline record_key index_key(char kind, std::uint32_t index) {
+  char key[5] = {kind};
+  write_be(key + 1, index, 4);
+  return std::string_view{key, sizeof key};
 }
 
+/// Gathers in place, so that a row of usual length is one allocation.
 class row_writer {
 public:
   explicit row_writer(std::uint8_t format) { num(format); }
   template <class T>
   requires std::is_integral_v<T> || std::is_enum_v<T>
-  void num(T value) {
-    char bytes[sizeof value];
-    std::memcpy(bytes, &value, sizeof value);
-    out_.append(bytes, sizeof value);
-  }
+  void num(T value) { std::memcpy(room(sizeof value), &value, sizeof value); }
   void text(std::string_view s) {
     num(static_cast<std::uint32_t>(s.size()));
-    out_.append(s);
+    if (s.size() <= sizeof near_)
+      std::copy(s.begin(), s.end(), room(s.size()));
+    else
+      spill(), far_ += s;
   }
   void pair(std::uint64_t a, std::uint64_t b) { num(a), num(b); }
   void time(wall_time t) { num(static_cast<std::int64_t>(t.time_since_epoch().count())); }
   void span(milliseconds d) { num(static_cast<std::int64_t>(d.count())); }
-  std::string take() { return std::move(out_); }
+  std::string take() {
+    if (far_.empty())
+      return {near_, used_};
+    spill();
+    return std::move(far_);
+  }
 
 private:
-  std::string out_;
+  char* room(std::size_t bytes) {
+    if (used_ + bytes > sizeof near_)
+      spill();
+    used_ += bytes;
+    return near_ + used_ - bytes;
+  }
+  void spill() {
+    far_.append(near_, used_);
+    used_ = 0;
+  }
+
+  std::size_t used_ = 0;
+  char near_[512];
+  std::string far_; // What came before, once it has become too much.
 };
 
 /// Reads what row_writer wrote. After a short read everything is zero and ok() is false.

@@ -24,7 +24,7 @@ bool lacks_content(const answer& what) {
 std::vector<ask::bury> fetch_content(answer& what, store_port& store) {
   std::vector<ask::bury> unreadable;
   error fault;
-  auto fetch = [&](const std::string& key) -> wire::shared_bytes {
+  auto fetch = [&](std::string_view key) -> wire::shared_bytes {
     auto got = store.fetch(key);
     if (got)
       return *std::move(got);

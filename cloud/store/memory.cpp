@@ -58,7 +58,7 @@ append_outcome memory_disk::append(epoch_number epoch, std::uint64_t tail, const
   // What each touched record was, the first time it was touched: to take everything back if the whole does not fit.
   struct undo_entry {
     record_map* records;
-    const std::string* key;
+    const record_key* key;
     std::shared_ptr<const std::string> before;
   };
   std::vector<undo_entry> undo;
@@ -67,7 +67,7 @@ append_outcome memory_disk::append(epoch_number epoch, std::uint64_t tail, const
   for (const auto& c : changes) {
     SALLYPORT_ASSERT(!c.key.empty() && c.key.size() <= 400);
     auto& records = records_of(c.where);
-    auto found = records.find(c.key);
+    auto found = records.find(std::string_view{c.key});
     undo.push_back({&records, &c.key, found == records.end() ? nullptr : found->second});
     if (found != records.end()) {
       used -= found->first.size() + found->second->size();
@@ -75,14 +75,15 @@ append_outcome memory_disk::append(epoch_number epoch, std::uint64_t tail, const
     }
     if (c.what == change::kind::put) {
       used += c.key.size() + c.bytes().size();
-      records.emplace(c.key, bytes_of(c));
+      records.emplace(std::string_view{c.key}, bytes_of(c));
     }
   }
   if (used > used_ && used > capacity_) {
     for (auto entry = undo.rbegin(); entry != undo.rend(); ++entry) {
-      entry->records->erase(*entry->key);
+      if (const auto now = entry->records->find(std::string_view{*entry->key}); now != entry->records->end())
+        entry->records->erase(now);
       if (entry->before)
-        entry->records->emplace(*entry->key, std::move(entry->before));
+        entry->records->emplace(std::string_view{*entry->key}, std::move(entry->before));
     }
     return {append_status::full, 0,
             "the batch would bring the store to " + std::to_string(used) + " of " + std::to_string(capacity_) + " bytes"};

@@ -9,6 +9,7 @@
 #include "protocol/result.hpp"
 
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,12 +21,38 @@ namespace sallyport::cloud {
 /// Metadata is replayed into memory at open; content (payloads, results) is only ever fetched by key.
 enum class tree : std::uint8_t { meta, content };
 
-/// One change. Keys are at most 400 bytes; keys that rise with time are cheap, random keys cost several times more.
+/// A record's key, 1 to 400 bytes. Those of messages, 17 bytes, lie in place: there are several for every message that passes.
+class record_key {
+public:
+  record_key() = default;
+  record_key(std::string_view key) { // NOLINT(google-explicit-constructor): a key is its bytes.
+    if (key.size() <= sizeof short_)
+      std::memcpy(short_, key.data(), key.size());
+    else
+      long_ = key;
+    size_ = static_cast<std::uint16_t>(key.size());
+  }
+  record_key(const std::string& key) : record_key(std::string_view{key}) {} // NOLINT(google-explicit-constructor)
+  record_key(const char* key) : record_key(std::string_view{key}) {}        // NOLINT(google-explicit-constructor)
+
+  operator std::string_view() const { // NOLINT(google-explicit-constructor)
+    return size_ <= sizeof short_ ? std::string_view{short_, size_} : std::string_view{long_};
+  }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+
+private:
+  std::uint16_t size_ = 0;
+  char short_[22] = {};
+  std::string long_;
+};
+
+/// One change. Keys that rise with time are cheap, random keys cost several times more.
 struct change {
   enum class kind : std::uint8_t { put, del };
   tree where = tree::meta;
   kind what = kind::put;
-  std::string key;
+  record_key key;
   /// Put only. Either owned here or shared with whoever made the bytes.
   std::string value;
   std::shared_ptr<const std::string> shared_value;
