@@ -24,19 +24,20 @@ std::size_t bytes_for(std::uint64_t messages) {
 
 } // namespace
 
-board::board(const std::filesystem::path& file, std::uint64_t messages) {
+board::board(const std::filesystem::path& file, std::uint64_t messages, std::uint64_t first) {
   const int fd = open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0)
     fail("cannot make", file);
   if (ftruncate(fd, static_cast<off_t>(bytes_for(messages))) != 0)
     fail("cannot size", file);
   map(fd, bytes_for(messages), file); // All zero: every counter starts there.
+  page_->first = first;
   page_->messages = messages;
 }
 
 board::board(const std::filesystem::path& file) {
   const int fd = open(file.c_str(), O_RDWR | O_CLOEXEC);
-  struct stat about {};
+  struct stat about{};
   if (fd < 0 || fstat(fd, &about) != 0)
     fail("cannot open", file);
   map(fd, static_cast<std::size_t>(about.st_size), file);
@@ -57,11 +58,14 @@ board::~board() {
 }
 
 bool board::mark(std::uint64_t number) const {
-  if (number >= page_->messages)
+  if (number < page_->first)
+    return false;
+  const auto at = number - page_->first;
+  if (at >= page_->messages)
     throw std::runtime_error("message " + std::to_string(number) + " was taken, and only " + std::to_string(page_->messages)
-                             + " were sent");
-  const auto bit = std::uint64_t{1} << number % 64;
-  return (marks_[number / 64].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
+                             + " were sent from " + std::to_string(page_->first) + " on");
+  const auto bit = std::uint64_t{1} << at % 64;
+  return (marks_[at / 64].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
 }
 
 std::uint64_t board::marked() const {

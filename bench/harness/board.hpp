@@ -30,14 +30,14 @@ struct board_page {
 
   std::atomic<std::uint64_t> go;   // Producers start when it is 1.
   std::atomic<std::uint64_t> stop; // Everybody ends when it is 1.
-  std::uint64_t messages;          // How many marks follow.
+  std::uint64_t first, messages;   // The numbers of the run's events; a mark for each follows the page.
   std::array<board_seat, seats_max> seats;
 };
 
 class board {
 public:
-  /// Makes the file, for so many messages. Throws std::runtime_error, as everything here.
-  board(const std::filesystem::path& file, std::uint64_t messages);
+  /// Makes the file, for so many messages, numbered from `first` on. Throws std::runtime_error, as everything here.
+  board(const std::filesystem::path& file, std::uint64_t messages, std::uint64_t first = 0);
   /// Maps what a runner made.
   explicit board(const std::filesystem::path& file);
   ~board();
@@ -47,7 +47,8 @@ public:
   [[nodiscard]] board_page& page() const { return *page_; }
   [[nodiscard]] board_seat& seat(std::size_t n) const { return page_->seats.at(n); }
 
-  /// Marks the message as seen; true when it was for the first time. Throws for a number that nobody sent.
+  /// Marks the message as seen; true when it was for the first time. A number below the first is of a run before on the same server,
+  /// which ended after it had been seen: a repeat. Throws for a number that nobody sent.
   bool mark(std::uint64_t number) const;
   [[nodiscard]] std::uint64_t marked() const;
 

@@ -14,6 +14,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 namespace sallyport::bench {
 
@@ -162,11 +163,17 @@ std::vector<pid_t> children::processes(bool producers) const {
 
 // -- a run ------------------------------------------------------------------------------------------------------------------------
 
+std::uint64_t numbers_for(std::uint64_t messages) {
+  static std::uint64_t next = 0;
+  return std::exchange(next, next + messages);
+}
+
 run_figures run(const system& what, server& at, const run_spec& spec, const fs::path& folder) {
   fs::create_directories(folder);
   const auto board_file = folder / "board";
   fs::remove(board_file);
-  const board b(board_file, spec.messages);
+  const auto base = numbers_for(spec.messages);
+  const board b(board_file, spec.messages, base);
   const auto consumers = spec.consumers * spec.queues;
   children clients(what, at.address(), folder, board_file);
   for (std::size_t i = 0; i < consumers; ++i)
@@ -174,7 +181,7 @@ run_figures run(const system& what, server& at, const run_spec& spec, const fs::
   clients.wait_ready(b, 0, consumers);
   for (std::size_t i = 0; i < spec.producers; ++i) {
     const auto first = spec.messages * i / spec.producers, end = spec.messages * (i + 1) / spec.producers;
-    clients.produce(consumers + i, first, end - first, spec, i % spec.queues);
+    clients.produce(consumers + i, base + first, end - first, spec, i % spec.queues);
   }
   clients.wait_ready(b, consumers, spec.producers);
 

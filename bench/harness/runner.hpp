@@ -50,6 +50,10 @@ struct run_figures {
   [[nodiscard]] double rate() const { return seconds > 0 ? static_cast<double>(messages) / seconds : 0; }
 };
 
+/// Numbers for so many events that no other run of this process has: a server that is used again remembers ids, and rightly takes an
+/// event it has had for a repeat.
+std::uint64_t numbers_for(std::uint64_t messages);
+
 /// Throws std::runtime_error when messages went missing, a child failed, or time ran out; with what the children said.
 run_figures run(const system& what, server& at, const run_spec& spec, const std::filesystem::path& folder);
 
