@@ -1,6 +1,7 @@
 // sallyport_bench: the harness. People start it by scripts/bench. `produce` and `consume` are its own children.
 #include "bench/harness/roles.hpp"
 #include "bench/harness/runner.hpp"
+#include "bench/harness/workload.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <cstdio>
@@ -63,6 +64,28 @@ int try_one(const std::string& name, std::uint64_t messages, int rounds) {
   return 0;
 }
 
+// Until there is a proper command line: one workload, its medians on stdout.
+int measure_one(const std::string& name, const std::vector<std::string>& who) {
+  const sallyport::testing::temp_dir folder;
+  plan p;
+  p.folder = folder.path();
+  p.quick = true;
+  p.rounds = 3;
+  p.say = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  for (const auto& s : who)
+    p.chosen.push_back(&system_named(s));
+  findings f;
+  for (const auto& w : workloads())
+    if (w.name == name)
+      w.measure(p, f);
+  for (const auto& m : f.measurements)
+    std::printf("%s %-18s %-14s %-32s %12.2f %s %s\n", m.workload.c_str(), m.system.c_str(), m.point.c_str(), m.what.c_str(),
+                median(m.rounds), m.unit.c_str(), m.mark.c_str());
+  for (const auto& t : f.targets)
+    std::printf("%s %s: wanted %g, got %g\n", t.workload.c_str(), t.text.c_str(), t.wanted, t.got);
+  return 0;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -72,6 +95,8 @@ int main(int argc, char** argv) {
       return run_child(words);
     if (words.size() >= 3 && words[0] == "try")
       return try_one(words[1], number(words[2]), words.size() > 3 ? std::stoi(words[3]) : 1);
+    if (words.size() >= 3 && words[0] == "measure")
+      return measure_one(words[1], {words.begin() + 2, words.end()});
     std::fputs("sallyport_bench: see scripts/bench --help\n", stderr);
     return 2;
   } catch (const std::exception& e) {

@@ -93,6 +93,7 @@ struct system {
   std::string durability;            // What an acknowledge means, in a sentence, and what is lost when the power fails.
   std::vector<std::string> settings; // What was set, and what the driver does to be fast; one a line.
   bool can_tls = false;
+  bool variant = false; // Of another system: only the workload that asks for it by name measures it.
   std::function<std::unique_ptr<server>(const server_options&)> start;
   std::function<std::unique_ptr<producer>(const std::string& address, const producer_options&)> make_producer;
   std::function<std::unique_ptr<consumer>(const std::string& address, const consumer_options&)> make_consumer;

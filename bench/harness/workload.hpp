@@ -23,6 +23,7 @@ struct measurement {
   std::string unit;     // "msg/s", "ms", "MB", "us/msg", "B", "s", "%"
   bool more_is_better = true;
   std::vector<double> rounds;
+  std::string mark; // Printed beside the figure: "rate not held". Empty: nothing to say.
 };
 
 /// What was wanted and what came; the report lists all of them.
@@ -38,7 +39,7 @@ struct findings {
   std::vector<target> targets;
   std::vector<std::string> notes; // What could not be measured, and why; what went wrong.
 
-  /// Adds one round's value to the measurement with this workload, system, point and name; makes it when it is the first.
+  /// Adds one round's value to the measurement with this workload, system, point and name; makes it when it is the first. A mark stays.
   void add(const measurement& like, double value);
   [[nodiscard]] const measurement* find(const std::string& workload, const std::string& system, const std::string& point,
                                         const std::string& what) const;
@@ -62,6 +63,9 @@ struct workload {
   bool x_log = false;
   /// Measures and judges its targets. A system that fails costs a note, not the run.
   std::function<void(const plan&, findings&)> measure;
+  /// Which kinds of figure are drawn, the first of them also being what the short table at the end shows; empty: the first measured.
+  std::vector<std::string> drawn;
+  std::string headline_point; // Whose figure the short table shows; empty: the first measured.
 };
 
 /// In order. bench/workloads/workloads.cpp.
