@@ -18,12 +18,15 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 namespace sallyport::bench {
 
@@ -262,21 +265,64 @@ adapters::sql::settings sql_settings(const std::string& conninfo) {
   return s;
 }
 
-class group_agent final : public consumer {
+// An embedder's adapter: a class of its own, and nothing between it and the agent.
+class embedded_adapter final : public adapters::adapter {
 public:
-  group_agent(const std::string& address, consumer_options options)
+  explicit embedded_adapter(sink& to) : to_(to) {}
+
+  adapters::probe_result probe() override { return {wire::reach::up, {}}; }
+  std::vector<adapters::outcome> perform(const std::vector<adapters::job>& jobs) override {
+    std::vector<std::string_view> events;
+    for (const auto& job : jobs)
+      events.push_back(*job.event);
+    to_.take(events);
+    std::vector<adapters::outcome> outcomes;
+    for (std::size_t i = 0; i < jobs.size(); ++i)
+      outcomes.push_back(adapters::done({}));
+    return outcomes;
+  }
+
+private:
+  sink& to_;
+};
+
+// One agent, or an embedder's program with several of them.
+class group_agents final : public consumer {
+public:
+  group_agents(const std::string& address, consumer_options options, std::size_t embedded = 0)
     : place_(place::from(address)),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      embedded_(embedded) {}
 
   void run(sink& work, std::stop_token until, const std::function<void()>& on_ready) override {
     caf::actor_system_config config;
     prepare(config);
+    std::atomic<std::size_t> missing = std::max<std::size_t>(embedded_, 1); // Actors count it down: it outlives them.
     caf::actor_system system(config);
 
+    std::vector<agent> agents;
+    for (auto i = missing.load(); i > 0; --i)
+      agents.push_back(
+        start(system, work, embedded_ == 0 ? options_.name : options_.name + "-" + std::to_string(i), [&missing, &on_ready] {
+          if (--missing == 0)
+            on_ready();
+        }));
+    while (!until.stop_requested())
+      for (const auto& a : agents)
+        if (const auto end = a.wait_for(milliseconds(20)))
+          throw std::runtime_error("the agent ended: " + std::string(to_string(end->reason)) + " " + end->detail);
+    for (auto& a : agents)
+      a.drain();
+    for (const auto& a : agents)
+      (void)a.wait();
+  }
+
+private:
+  agent start(caf::actor_system& system, sink& work, const std::string& name, std::function<void()> on_first_connected) {
     config::agent_settings s;
     s.group = {group_named(options_.queue)};
-    s.name = {options_.name};
-    s.state_dir = (options_.folder / "state").string();
+    s.name = {name};
+    s.state_dir = (options_.folder / name).string();
     s.hubs = {place_.url};
     s.token = place_.agent_token;
     s.tls.ca_file = place_.ca_file;
@@ -284,31 +330,30 @@ public:
     s.claim_max_messages = static_cast<std::uint32_t>(options_.batch);
     s.reconnect_min = milliseconds(50), s.reconnect_max = milliseconds(500);
 
-    auto inner = options_.database.empty() ? adapters::null::make_factory({.batch_max = options_.batch})
-                                           : adapters::sql::make_factory(sql_settings(options_.database));
-    const auto make_inner = std::move(inner.make);
-    inner.make = [make_inner, &work] { return std::make_unique<watched_adapter>(make_inner(), work); };
-    agent_connection connection{{.name = {connection_named(options_.queue)}, .credit = s.window}, std::move(inner)};
+    auto factory = options_.database.empty() ? adapters::null::make_factory({.batch_max = options_.batch})
+                                             : adapters::sql::make_factory(sql_settings(options_.database));
+    if (embedded_ > 0)
+      factory.make = [&work] { return std::make_unique<embedded_adapter>(work); };
+    else
+      factory.make = [make_inner = std::move(factory.make), &work] {
+        return std::make_unique<watched_adapter>(make_inner(), work);
+      };
+    agent_connection connection{{.name = {connection_named(options_.queue)}, .credit = s.window}, std::move(factory)};
 
     agent_options more;
-    std::string ended;
-    more.on_event = [&](const runtime::agent_event& e) {
-      if (e.what == runtime::agent_event::kind::connected)
-        on_ready();
+    more.on_event = [on_first_connected, connected = false](const runtime::agent_event& e) mutable {
+      if (e.what == runtime::agent_event::kind::connected && !std::exchange(connected, true))
+        on_first_connected();
     };
     auto started = agent::start(system, std::move(s), {std::move(connection)}, std::move(more));
     if (!started)
       throw std::runtime_error("starting the agent: " + to_string(started.err()));
-    while (!until.stop_requested())
-      if (const auto end = started->wait_for(milliseconds(20)))
-        throw std::runtime_error("the agent ended: " + std::string(to_string(end->reason)) + " " + end->detail);
-    started->drain();
-    (void)started->wait();
+    return *std::move(started);
   }
 
-private:
   place place_;
   consumer_options options_;
+  std::size_t embedded_; // How many agents share this process; 0: it is the agent's own.
 };
 
 } // namespace
@@ -325,8 +370,16 @@ std::vector<system> sallyport_systems() {
   s.can_tls = true;
   s.start = [](const server_options& o) { return std::make_unique<hub>(o); };
   s.make_producer = [](const std::string& a, const producer_options& o) { return std::make_unique<hub_producer>(a, o); };
-  s.make_consumer = [](const std::string& a, const consumer_options& o) { return std::make_unique<group_agent>(a, o); };
-  return {s};
+  s.make_consumer = [](const std::string& a, const consumer_options& o) { return std::make_unique<group_agents>(a, o); };
+
+  auto embedded = s;
+  embedded.name = "sallyport-embedded";
+  embedded.title = "Sallyport, embedded";
+  embedded.variant = true;
+  embedded.make_consumer = [](const std::string& a, const consumer_options& o) {
+    return std::make_unique<group_agents>(a, o, 2);
+  };
+  return {s, embedded};
 }
 
 } // namespace sallyport::bench

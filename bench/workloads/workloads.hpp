@@ -6,5 +6,10 @@
 namespace sallyport::bench {
 
 workload throughput_workload(); // W1
+workload latency_workload();    // W2
+workload singles_workload();    // W3
+workload payload_workload();    // W4
+workload tls_workload();        // W9
+workload embedded_workload();   // W10
 
 } // namespace sallyport::bench
