@@ -49,6 +49,13 @@ std::string_view event_maker::make(std::uint64_t number, std::uint64_t due_ns) {
   return text_;
 }
 
+std::string_view data_of(std::string_view event) {
+  constexpr auto begin = due_at - std::string_view(R"({"due":")").size();
+  if (event.size() < filler_at)
+    throw std::runtime_error("a consumer got what no producer sent: " + std::string(event));
+  return event.substr(begin, event.size() - begin - 1);
+}
+
 event_stamp stamp_of(std::string_view event) {
   if (event.size() < filler_at)
     throw std::runtime_error("a consumer got what no producer sent: " + std::string(event));

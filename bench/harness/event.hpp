@@ -25,6 +25,9 @@ private:
   std::string text_;
 };
 
+/// The JSON of its `data`, found by its place.
+[[nodiscard]] std::string_view data_of(std::string_view event);
+
 struct event_stamp {
   std::uint64_t number = 0, due_ns = 0;
 };

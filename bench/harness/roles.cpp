@@ -38,6 +38,7 @@ public:
 
   void take(std::span<const std::string_view> events) override {
     const auto now = now_ns();
+    seat_.held.fetch_add(events.size());
     if (hold_.count() > 0)
       std::this_thread::sleep_for(hold_);
     const std::lock_guard lock(mutex_); // The histogram has one writer at a time.
@@ -50,6 +51,7 @@ public:
     seat_.repeated.fetch_add(repeated);
     seat_.taken.fetch_add(events.size());
     seat_.last_ns.store(hold_.count() > 0 ? now_ns() : now);
+    seat_.held.fetch_sub(events.size());
   }
 
 private:

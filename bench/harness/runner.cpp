@@ -128,6 +128,10 @@ testing::process& children::consume(std::size_t seat, const run_spec& spec, std:
   return all_.back()->process;
 }
 
+void children::kill(std::size_t seat) {
+  std::erase_if(all_, [seat](const std::unique_ptr<child>& c) { return c->seat == seat && (c->process.stop(SIGKILL), true); });
+}
+
 void children::wait_ready(const board& b, std::size_t first, std::size_t count) {
   const auto give_up = now_ns() + 60'000'000'000;
   for (std::size_t i = first; i < first + count; ++i)

@@ -71,6 +71,8 @@ public:
   ~children();
   testing::process& produce(std::size_t seat, std::uint64_t first, std::uint64_t count, const run_spec& spec, std::size_t queue);
   testing::process& consume(std::size_t seat, const run_spec& spec, std::size_t queue, std::uint64_t hold_us = 0);
+  /// SIGKILL to whoever sits there, which from then on is nobody's failure. Returns when it is gone.
+  void kill(std::size_t seat);
   /// Until so many of the seats from `first` on are ready. Throws when one of them ends or it takes more than a minute.
   void wait_ready(const board& b, std::size_t first, std::size_t count);
   /// Throws, with what it said, when a child has ended otherwise than well.

@@ -4,6 +4,7 @@
 #include "bench/harness/runner.hpp"
 #include "bench/peers/http_wire.hpp"
 #include "bench/peers/peers.hpp"
+#include "bench/peers/place.hpp"
 
 #include "adapters/null/settings.hpp"
 #include "adapters/sql/settings.hpp"
@@ -23,7 +24,6 @@
 #include <csignal>
 #include <fstream>
 #include <optional>
-#include <sstream>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -35,29 +35,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::process;
 using testing::process_options;
-
-// What the clients are told, as one word.
-struct place {
-  std::string url, ca_file, producer_token, agent_token;
-
-  [[nodiscard]] std::string text() const { return url + "|" + ca_file + "|" + producer_token + "|" + agent_token; }
-  static place from(const std::string& text) {
-    place p;
-    std::istringstream in(text);
-    for (auto* part : {&p.url, &p.ca_file, &p.producer_token, &p.agent_token})
-      std::getline(in, *part, '|');
-    return p;
-  }
-  [[nodiscard]] std::uint16_t port() const { return static_cast<std::uint16_t>(std::stoi(url.substr(url.rfind(':') + 1))); }
-};
-
-std::string connection_named(std::size_t queue) {
-  return "q" + std::to_string(queue);
-}
-// Each queue has a group of its own, so that W1 with a hundred of them is a hundred groups.
-std::string group_named(std::size_t queue) {
-  return "bench" + std::to_string(queue);
-}
 
 void write(const fs::path& file, const std::string& text) {
   std::ofstream out(file);
@@ -82,6 +59,8 @@ public:
     } else {
       place_.producer_token = place_.agent_token = "dev";
     }
+    if (options_.clients > 0)
+      config += "[hub.limits]\nsockets = " + std::to_string(options_.clients) + "\nparked = " + std::to_string(options_.clients) + "\n";
     write(options_.folder / "hub.toml", config);
     start();
     // Queues exist before anybody measures: an agent would announce them, a producer may not.

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 struct pg_conn;
 
@@ -32,12 +33,14 @@ private:
 
 class postgres_server {
 public:
-  postgres_server();
+  /// `settings`: what postgres -c takes. As it comes it does not sync, for tests that start many.
+  explicit postgres_server(std::vector<std::string> settings = {"fsync=off", "shared_buffers=32MB"});
   ~postgres_server();
   postgres_server(const postgres_server&) = delete;
   postgres_server& operator=(const postgres_server&) = delete;
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] pid_t pid() const { return process_; }
   [[nodiscard]] const std::string& user() const { return user_; }
   [[nodiscard]] const std::string& password() const { return password_; }
   [[nodiscard]] std::string conninfo(const std::string& database) const;
@@ -58,6 +61,7 @@ private:
   std::string password_ = "it's a \\ \"secret\" = yes";
   std::uint16_t port_ = 0;
   pid_t process_ = -1;
+  std::vector<std::string> settings_;
   int databases_ = 0;
 };
 
