@@ -1,5 +1,5 @@
 // W8's work, as a plain at-least-once consumer does it: the events of a batch become rows of PostgreSQL, one transaction a batch, and only
-// after its commit are they acknowledged. Uses libpq, prepared statements, one array parameter per column.
+// after its commit are they acknowledged. Uses libpq: one prepared statement with an array per column, in binary form, so one round trip.
 #pragma once
 
 #include "bench/harness/system.hpp"
