@@ -38,7 +38,8 @@ std::vector<std::string> stat_of(pid_t process) {
   return fields;
 }
 
-constexpr std::size_t parent_field = 1, user_time_field = 11, system_time_field = 12;
+constexpr std::size_t parent_field = 1, time_field = 11,
+                      time_fields = 4; // User and system; then the same of children it waited for.
 
 double seconds_between(std::uint64_t from_ns, std::uint64_t to_ns) {
   return to_ns > from_ns ? static_cast<double>(to_ns - from_ns) / 1e9 : 0;
@@ -49,20 +50,23 @@ double seconds_between(std::uint64_t from_ns, std::uint64_t to_ns) {
 double cpu_of(const std::vector<pid_t>& processes) {
   double ticks = 0;
   for (const auto process : processes)
-    if (const auto fields = stat_of(process); fields.size() > system_time_field)
-      ticks += std::stod(fields[user_time_field]) + std::stod(fields[system_time_field]);
+    if (const auto fields = stat_of(process); fields.size() >= time_field + time_fields)
+      for (std::size_t i = time_field; i < time_field + time_fields; ++i)
+        ticks += std::stod(fields[i]);
   return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 std::uint64_t memory_of(const std::vector<pid_t>& processes) {
-  std::uint64_t pages = 0;
+  std::uint64_t kilobytes = 0;
   for (const auto process : processes) {
-    std::ifstream in("/proc/" + std::to_string(process) + "/statm");
-    std::uint64_t size = 0, resident = 0;
-    if (in >> size >> resident)
-      pages += resident;
+    std::ifstream in("/proc/" + std::to_string(process) + "/smaps_rollup");
+    for (std::string word; in >> word;)
+      if (std::uint64_t n = 0; word == "Pss:" && in >> n) {
+        kilobytes += n;
+        break;
+      }
   }
-  return pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  return kilobytes << 10;
 }
 
 std::vector<pid_t> family_of(pid_t process) {

@@ -57,9 +57,9 @@ std::uint64_t numbers_for(std::uint64_t messages);
 /// Throws std::runtime_error when messages went missing, a child failed, or time ran out; with what the children said.
 run_figures run(const system& what, server& at, const run_spec& spec, const std::filesystem::path& folder);
 
-/// Processor time (user and system) that the processes and what they started have used, in seconds; 0 for one that is gone.
+/// Processor time (user and system) that the processes and those children of theirs that have ended used, in seconds; 0 for one that is gone.
 double cpu_of(const std::vector<pid_t>& processes);
-/// Resident memory, in bytes.
+/// Resident memory, in bytes; what several of them share counts once.
 std::uint64_t memory_of(const std::vector<pid_t>& processes);
 /// A process and everything below it, as /proc shows it now.
 std::vector<pid_t> family_of(pid_t process);
