@@ -6,5 +6,6 @@
 namespace sallyport::bench {
 
 std::vector<system> sallyport_systems();
+std::vector<system> redis_systems();
 
 } // namespace sallyport::bench
