@@ -7,5 +7,6 @@ namespace sallyport::bench {
 
 std::vector<system> sallyport_systems();
 std::vector<system> redis_systems();
+std::vector<system> postgres_systems();
 
 } // namespace sallyport::bench
