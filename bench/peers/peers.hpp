@@ -8,5 +8,6 @@ namespace sallyport::bench {
 std::vector<system> sallyport_systems();
 std::vector<system> redis_systems();
 std::vector<system> postgres_systems();
+std::vector<system> beanstalkd_systems();
 
 } // namespace sallyport::bench
