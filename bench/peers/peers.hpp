@@ -9,5 +9,7 @@ std::vector<system> sallyport_systems();
 std::vector<system> redis_systems();
 std::vector<system> postgres_systems();
 std::vector<system> beanstalkd_systems();
+std::vector<system> nats_systems();
+std::vector<system> rabbitmq_systems();
 
 } // namespace sallyport::bench
