@@ -1,5 +1,7 @@
 // What strict reading costs: one batch of 256 CloudEvents of 1 KiB, read by simdjson's DOM (which refuses numbers we must carry), by a
-// simdjson On-Demand walk that visits everything, by our cursor, and by the whole of parse_event_batch. Figures: ADR 0004.
+// simdjson On-Demand walk that visits everything, by our cursor, and by the whole of parse_event_batch. Figures: ADR 0004. Then what the
+// codec costs: the other requests and replies of a message's life, 256 at a time.
+#include "bench/micro/samples.hpp"
 #include "protocol/codec.hpp"
 #include "protocol/cursor.hpp"
 
@@ -10,36 +12,15 @@ namespace {
 
 using namespace sallyport;
 
-constexpr std::size_t events_in_batch = 256;
-
-// Either one long string, as in a document or a log line, or many short members, as in a row of a table.
-std::string event_of_1_kib(std::size_t n, bool is_row) {
-  auto event = R"({"specversion":"1.0","id":"order-)" + std::to_string(100'000 + n)
-               + R"(","source":"/shops/berlin/7","type":"com.example.order.placed","time":"2026-01-31T12:00:00.123Z",)"
-                 R"("datacontenttype":"application/json","data":{)";
-  if (is_row)
-    for (int i = 0; event.size() < 990; ++i)
-      event += "\"column" + std::to_string(i) + "\":" + (i % 3 == 0 ? "\"Größe XL\"" : i % 3 == 1 ? "1234.50" : "true") + ",";
-  event += R"("text":")";
-  while (event.size() < 1021)
-    event += static_cast<char>('a' + event.size() % 26);
-  return event + "\"}}";
-}
-
-padded_body batch(bool is_row) {
-  std::string body = "[";
-  for (std::size_t i = 0; i < events_in_batch; ++i)
-    body.append(i == 0 ? "" : ",").append(event_of_1_kib(i, is_row));
-  return padded_body{body + "]"};
-}
+using namespace bench;
 
 void per_event(benchmark::State& state) {
-  state.counters["per_event"] = benchmark::Counter(static_cast<double>(state.iterations() * events_in_batch),
+  state.counters["per_event"] = benchmark::Counter(static_cast<double>(state.iterations() * batch_events),
                                                    benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 void dom_parse(benchmark::State& state) {
-  const auto body = batch(state.range(0) != 0);
+  const auto body = batch_body(state.range(0) != 0);
   simdjson::dom::parser parser;
   for (auto _ : state) {
     simdjson::dom::element root;
@@ -100,7 +81,7 @@ bool walk(simdjson::ondemand::value value) {
 }
 
 void on_demand_walk(benchmark::State& state) {
-  const auto body = batch(state.range(0) != 0);
+  const auto body = batch_body(state.range(0) != 0);
   simdjson::ondemand::parser parser;
   for (auto _ : state) {
     simdjson::ondemand::document document;
@@ -121,7 +102,7 @@ void on_demand_walk(benchmark::State& state) {
 }
 
 void cursor_skip(benchmark::State& state) {
-  const auto body = batch(state.range(0) != 0);
+  const auto body = batch_body(state.range(0) != 0);
   for (auto _ : state) {
     detail::json_cursor in{body.view(), 100};
     if (!in.skip() || !in.finish())
@@ -131,7 +112,7 @@ void cursor_skip(benchmark::State& state) {
 }
 
 void events_parsed(benchmark::State& state) {
-  const auto body = batch(state.range(0) != 0);
+  const auto body = batch_body(state.range(0) != 0);
   for (auto _ : state) {
     auto events = parse_event_batch(body, {});
     if (!events)
@@ -141,37 +122,40 @@ void events_parsed(benchmark::State& state) {
   per_event(state);
 }
 
-wire::claim_reply reply(bool is_row) {
-  wire::claim_reply r;
-  for (std::uint64_t i = 0; i < events_in_batch; ++i)
-    r.grants.push_back({{1'769'860'800'000, i},
-                        {1'769'860'800'000, i + 1},
-                        {"erp-db"},
-                        1,
-                        seconds{60},
-                        "",
-                        false,
-                        std::make_shared<const std::string>(event_of_1_kib(i, is_row))});
-  return r;
-}
-
-void claim_reply_encoded(benchmark::State& state) {
-  const auto r = reply(state.range(0) != 0);
+template <class T>
+void encode_each_time(benchmark::State& state, const T& value) {
   for (auto _ : state)
-    benchmark::DoNotOptimize(wire::encode(r));
+    benchmark::DoNotOptimize(wire::encode(value));
   per_event(state);
 }
 
-void claim_reply_decoded(benchmark::State& state) {
-  const padded_body body{wire::encode(reply(state.range(0) != 0))};
+template <class T>
+void decode_each_time(benchmark::State& state, const T& value) {
+  const padded_body body{wire::encode(value)};
   for (auto _ : state) {
-    auto r = wire::decode<wire::claim_reply>(body);
-    if (!r)
+    auto decoded = wire::decode<T>(body);
+    if (!decoded)
       state.SkipWithError("refused");
-    benchmark::DoNotOptimize(r);
+    benchmark::DoNotOptimize(decoded);
   }
   per_event(state);
 }
+
+wire::settle settlements() {
+  return {{"0123456789abcdef0123456789abcdef"}, settlements_of(claim_reply_of_256(false))};
+}
+
+// One line each, to be read as a table.
+// clang-format off
+void enqueue_reply_encoded(benchmark::State& state) { encode_each_time(state, enqueue_reply_of_256()); }
+void enqueue_reply_decoded(benchmark::State& state) { decode_each_time(state, enqueue_reply_of_256()); }
+void claim_reply_encoded(benchmark::State& state) { encode_each_time(state, claim_reply_of_256(state.range(0) != 0)); }
+void claim_reply_decoded(benchmark::State& state) { decode_each_time(state, claim_reply_of_256(state.range(0) != 0)); }
+void settlements_encoded(benchmark::State& state) { encode_each_time(state, settlements()); }
+void settlements_decoded(benchmark::State& state) { decode_each_time(state, settlements()); }
+void verdicts_encoded(benchmark::State& state) { encode_each_time(state, verdicts_of(settlements().items)); }
+void verdicts_decoded(benchmark::State& state) { decode_each_time(state, verdicts_of(settlements().items)); }
+// clang-format on
 
 void fence_hashed(benchmark::State& state) {
   held_summary held;
@@ -192,8 +176,14 @@ BENCHMARK(dom_parse)->Arg(0)->Arg(1);
 BENCHMARK(on_demand_walk)->Arg(0)->Arg(1);
 BENCHMARK(cursor_skip)->Arg(0)->Arg(1);
 BENCHMARK(events_parsed)->Arg(0)->Arg(1);
+BENCHMARK(enqueue_reply_encoded);
+BENCHMARK(enqueue_reply_decoded);
 BENCHMARK(claim_reply_encoded)->Arg(0)->Arg(1);
 BENCHMARK(claim_reply_decoded)->Arg(0)->Arg(1);
+BENCHMARK(settlements_encoded);
+BENCHMARK(settlements_decoded);
+BENCHMARK(verdicts_encoded);
+BENCHMARK(verdicts_decoded);
 BENCHMARK(fence_hashed);
 BENCHMARK(event_hashed);
 

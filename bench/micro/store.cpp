@@ -1,11 +1,13 @@
 // What a durable append costs: the embedded store in a steady state, each commit bringing a batch of messages (150 bytes of metadata,
-// 1 KiB of content) and removing as many old ones. The directory is $TMPDIR or /tmp, which must be a real disk. Figures: ADR 0005.
+// 1 KiB of content) and removing as many old ones. The directory is $TMPDIR or /tmp, which must be a real disk. Beside it the store in
+// memory: what is left when there is no disk. Figures: ADR 0005.
+#include "bench/micro/scratch.hpp"
 #include "cloud/store/lmdb.hpp"
+#include "cloud/store/memory.hpp"
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <stdexcept>
 
 #include <fcntl.h>
@@ -15,16 +17,7 @@ namespace {
 
 using namespace sallyport;
 
-struct temporary_directory {
-  temporary_directory() {
-    std::string name = (std::filesystem::temp_directory_path() / "sallyport-bench-XXXXXX").string();
-    if (!::mkdtemp(name.data()))
-      throw std::runtime_error("cannot make a temporary directory");
-    path = name;
-  }
-  ~temporary_directory() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
+using bench::scratch_directory;
 
 std::string key_of(char prefix, std::uint64_t number, bool random) {
   std::uint64_t shown = random ? number * 0x9e3779b97f4a7c15u : number;
@@ -35,8 +28,7 @@ std::string key_of(char prefix, std::uint64_t number, bool random) {
 }
 
 struct workload {
-  temporary_directory directory;
-  cloud::lmdb_store store{{.directory = directory.path}};
+  cloud::store_port& store;
   epoch_number epoch;
   std::uint64_t tail = 0;
   std::uint64_t next = 0;
@@ -44,7 +36,7 @@ struct workload {
   std::size_t size = 1024;
   std::shared_ptr<const std::string> content = std::make_shared<const std::string>(std::string(64 << 10, 'x'));
 
-  workload() {
+  explicit workload(cloud::store_port& on) : store(on) {
     const auto opened = store.open({});
     if (!opened)
       throw std::runtime_error(to_string(opened.err()));
@@ -73,9 +65,20 @@ struct workload {
   }
 };
 
+/// A store on this machine's disk.
+struct on_disk {
+  scratch_directory directory;
+  cloud::lmdb_store store{{.directory = directory.path()}};
+};
+struct in_memory {
+  cloud::memory_store store{std::make_shared<cloud::memory_disk>()};
+};
+
 /// Arguments: messages in a batch, messages waiting, random keys, bytes of content.
+template <class Place>
 void append_and_remove(benchmark::State& state) {
-  workload load;
+  Place place;
+  workload load{place.store};
   const auto count = static_cast<std::uint64_t>(state.range(0));
   const auto depth = static_cast<std::uint64_t>(state.range(1));
   load.random = state.range(2) != 0;
@@ -98,7 +101,7 @@ void append_and_remove(benchmark::State& state) {
   state.counters["p50_us"] = commits[commits.size() / 2] * 1e6;
   state.counters["p99_us"] = commits[commits.size() * 99 / 100] * 1e6;
 }
-BENCHMARK(append_and_remove)
+BENCHMARK_TEMPLATE(append_and_remove, on_disk)
   ->Args({1, 1'000, 0, 1024})
   ->Args({64, 1'000, 0, 1024})
   ->Args({256, 1'000, 0, 1024})
@@ -109,9 +112,11 @@ BENCHMARK(append_and_remove)
   ->Args({64, 1'000, 0, 16'384})
   ->UseRealTime()
   ->MinTime(3);
+BENCHMARK_TEMPLATE(append_and_remove, in_memory)->Args({1, 1'000, 0, 1024})->Args({256, 1'000, 0, 1024});
 
 void fetch(benchmark::State& state) {
-  workload load;
+  on_disk place;
+  workload load{place.store};
   load.size = static_cast<std::size_t>(state.range(0));
   load.append(load.changes_of(1'000, 1'000'000));
   std::uint64_t number = 0;
@@ -122,8 +127,8 @@ BENCHMARK(fetch)->Arg(1024)->Arg(64 << 10);
 
 /// What the disk takes for one page: an append waits for two of these.
 void sync_one_page(benchmark::State& state) {
-  temporary_directory directory;
-  const int fd = ::open((directory.path / "page").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  scratch_directory directory;
+  const int fd = ::open((directory.path() / "page").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   const std::string page(4096, 'x');
   for (auto _ : state)
     if (::pwrite(fd, page.data(), page.size(), 0) < 0 || ::fdatasync(fd) != 0)
