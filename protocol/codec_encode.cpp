@@ -17,16 +17,16 @@ void write(json_writer& w, std::uint64_t v) { w.number(v); }
 void write(json_writer& w, milliseconds v) { w.number(std::int64_t{v.count()}); }
 void write(json_writer& w, wall_time v) { w.string(to_rfc3339(v)); }
 void write(json_writer& w, epoch_number v) { w.number(v.value); }
-void write(json_writer& w, fence_token v) { w.string(to_string(v)); }
-void write(json_writer& w, message_id v) { w.string(to_string(v)); }
-void write(json_writer& w, session_id v) { w.string(to_string(v)); }
-void write(json_writer& w, errc v) { w.string(to_string(v)); }
+void write(json_writer& w, fence_token v) { w.plain_string(id_text{v}.view()); }
+void write(json_writer& w, message_id v) { w.plain_string(id_text{v}.view()); }
+void write(json_writer& w, session_id v) { w.plain_string(id_text{v}.view()); }
+void write(json_writer& w, errc v) { w.plain_string(to_string(v)); }
 void write(json_writer& w, const std::string& v) { w.string(v); }
 void write(json_writer& w, const shared_bytes& v) { w.raw(*v); }
 template <class Tag>
 void write(json_writer& w, const name_of<Tag>& v) { w.string(v.value); }
 template <enumeration Enum>
-void write(json_writer& w, Enum v) { w.string(to_string(v)); }
+void write(json_writer& w, Enum v) { w.plain_string(to_string(v)); }
 template <class T>
 void write(json_writer& w, const std::vector<T>& v);
 template <described Struct>
@@ -61,7 +61,7 @@ void write_field(json_writer& w, const Struct& v, const field<Form, Member>& f) 
   const auto& value = std::invoke(f.member, v);
   if (!f.is_required && is_default(value, std::invoke(f.member, defaults)))
     return;
-  w.key(f.name);
+  w.plain_key(f.name);
   if constexpr (Form == form::hex)
     write_hex(w, value);
   else if constexpr (Form == form::json)

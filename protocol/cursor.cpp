@@ -1,37 +1,17 @@
 #include "protocol/cursor.hpp"
 
 #include "protocol/assert.hpp"
+#include "protocol/scan.hpp"
 #include "protocol/utf8.hpp"
 
 #include <simdjson.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 namespace sallyport::detail {
 
 namespace {
-
-// The end of a run that needs no second look: the first quote, backslash or control character, or `end`.
-const char* plain_end(const char* p, const char* end) {
-#if defined(__SSE2__)
-  const auto quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), control = _mm_set1_epi8(0x1f);
-  for (; end - p >= 16; p += 16) {
-    auto v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    auto hit =
-      _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)), _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
-    if (auto mask = static_cast<unsigned>(_mm_movemask_epi8(hit)))
-      return p + std::countr_zero(mask);
-  }
-#endif
-  while (p != end && *p != '"' && *p != '\\' && static_cast<unsigned char>(*p) >= 0x20)
-    ++p;
-  return p;
-}
 
 // Only run on text that simdjson has refused, to say where.
 std::size_t first_invalid_utf8(std::string_view text) {

@@ -1,6 +1,8 @@
 #include "protocol/ids.hpp"
 
 #include <openssl/evp.h>
+#define XXH_INLINE_ALL // The whole of it is in the header: nothing to link.
+#include <xxhash.h>
 
 #include <algorithm>
 #include <charconv>
@@ -49,22 +51,6 @@ std::uint64_t big_endian(const unsigned char* bytes) {
   return n;
 }
 
-void append_number(std::string& out, std::uint64_t n) {
-  std::array<char, 20> digits;
-  out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), n).ptr);
-}
-
-// "<first>-<second>" after an optional prefix letter.
-std::string join(std::string_view prefix, std::uint64_t first, std::uint64_t second) {
-  std::string out;
-  out.reserve(42);
-  out += prefix;
-  append_number(out, first);
-  out += '-';
-  append_number(out, second);
-  return out;
-}
-
 // One written form per value: an id is compared as a string by those to whom it is opaque.
 bool take_number(std::string_view text, std::uint64_t& n) {
   if (text.empty() || (text.size() > 1 && text[0] == '0'))
@@ -95,14 +81,25 @@ bool is_lower_alnum(char c) {
 
 } // namespace
 
+id_text::id_text(char prefix, std::uint64_t first, std::uint64_t second) {
+  auto* at = text_.data();
+  auto* const end = at + text_.size();
+  if (prefix != 0)
+    *at++ = prefix;
+  at = std::to_chars(at, end, first).ptr;
+  *at++ = '-';
+  at = std::to_chars(at, end, second).ptr;
+  size_ = static_cast<std::uint8_t>(at - text_.data());
+}
+
 std::string to_string(fence_token fence) {
-  return join("", fence.epoch, fence.counter);
+  return std::string{id_text{fence}.view()};
 }
 std::string to_string(message_id id) {
-  return join("m", id.epoch, id.serial);
+  return std::string{id_text{id}.view()};
 }
 std::string to_string(session_id id) {
-  return join("s", id.epoch, id.serial);
+  return std::string{id_text{id}.view()};
 }
 
 std::optional<fence_token> parse_fence(std::string_view text) {
@@ -126,6 +123,11 @@ bool is_valid_token_id(std::string_view text) {
   });
 }
 
+digest128 content_digest(std::string_view bytes) {
+  const auto hash = XXH3_128bits(bytes.data(), bytes.size());
+  return {hash.high64, hash.low64};
+}
+
 digest128 hash_parts(std::initializer_list<std::string_view> parts) {
   auto& hash = sha256::of_this_thread();
   hash.begin();
@@ -143,7 +145,7 @@ digest128 hash_parts(std::initializer_list<std::string_view> parts) {
 void held_summary::toggle(fence_token fence) {
   auto& hash = sha256::of_this_thread();
   hash.begin();
-  hash.add(to_string(fence));
+  hash.add(id_text{fence}.view());
   hash_ ^= big_endian(hash.end().data());
 }
 

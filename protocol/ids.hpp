@@ -80,15 +80,34 @@ struct incarnation {
   friend auto operator<=>(const incarnation&, const incarnation&) = default;
 };
 
-/// 128 bits of a cryptographic hash, for dedup keys and content comparison.
+/// 128 bits of a hash.
 struct digest128 {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
   friend auto operator<=>(const digest128&, const digest128&) = default;
 };
 
+/// XXH3-128: tells whether an id that comes again comes with the same bytes. Fast, the same on every machine, and not cryptographic: who
+/// makes two events collide only has his own second one taken for a duplicate (ADR 0014).
+[[nodiscard]] digest128 content_digest(std::string_view bytes);
+
 /// First 16 bytes of SHA-256 over the parts, each preceded by its length, so that ("ab","c") and ("a","bc") differ.
 [[nodiscard]] digest128 hash_parts(std::initializer_list<std::string_view> parts);
+
+/// The wire form of an id or fence, in place: for where thousands are written.
+class id_text {
+public:
+  explicit id_text(fence_token f) : id_text(0, f.epoch, f.counter) {}
+  explicit id_text(message_id m) : id_text('m', m.epoch, m.serial) {}
+  explicit id_text(session_id s) : id_text('s', s.epoch, s.serial) {}
+  [[nodiscard]] std::string_view view() const { return {text_.data(), size_}; }
+
+private:
+  id_text(char prefix, std::uint64_t first, std::uint64_t second);
+
+  std::array<char, 42> text_;
+  std::uint8_t size_ = 0;
+};
 
 /// Order-free summary of the fences an agent holds: XOR of the first 8 bytes (big endian) of SHA-256 of each fence's wire form.
 /// Sent with a heartbeat so that the hub notices a disagreement without a list.

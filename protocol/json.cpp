@@ -1,6 +1,7 @@
 #include "protocol/json.hpp"
 
 #include "protocol/assert.hpp"
+#include "protocol/scan.hpp"
 #include "protocol/utf8.hpp"
 
 #include <array>
@@ -36,23 +37,23 @@ void append_number(std::string& out, Number n) {
 
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
-  std::size_t plain = 0; // Start of the run not yet copied.
-  for (std::size_t i = 0; i < text.size();) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    const bool is_special = c < 0x20 || c == '"' || c == '\\';
-    const auto length = is_special ? 0 : c < 0x80 ? 1 : detail::utf8_length(text.substr(i));
-    if (length > 0) {
-      i += length;
-      continue;
+  const char *p = text.data(), *end = p + text.size();
+  for (const char* plain = p;; plain = p) { // From where nothing is copied yet.
+    p = detail::plain_ascii_end(p, end);
+    while (p != end && static_cast<unsigned char>(*p) >= 0x80) {
+      const auto length = detail::utf8_length({p, static_cast<std::size_t>(end - p)});
+      if (length == 0)
+        break;
+      p = detail::plain_ascii_end(p + length, end);
     }
-    out.append(text, plain, i - plain);
-    if (is_special)
+    out.append(plain, p);
+    if (p == end)
+      break;
+    if (const auto c = static_cast<unsigned char>(*p++); c < 0x80)
       append_escape(out, c);
     else
       out += "\xef\xbf\xbd";
-    plain = ++i;
   }
-  out.append(text, plain);
   out += '"';
 }
 
@@ -89,6 +90,21 @@ json_writer& json_writer::key(std::string_view name) {
   append_json_string(out_, name);
   out_ += ':';
   needs_comma_ = false;
+  return *this;
+}
+json_writer& json_writer::plain_key(std::string_view name) {
+  separate();
+  out_ += '"';
+  out_ += name;
+  out_ += "\":";
+  needs_comma_ = false;
+  return *this;
+}
+json_writer& json_writer::plain_string(std::string_view text) {
+  separate();
+  out_ += '"';
+  out_ += text;
+  out_ += '"';
   return *this;
 }
 json_writer& json_writer::string(std::string_view text) {

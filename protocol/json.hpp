@@ -20,6 +20,9 @@ public:
   json_writer& end_array();
   json_writer& key(std::string_view name);
   json_writer& string(std::string_view text);
+  /// Of text known to need no escapes: names in our tables, ids. Not looked at.
+  json_writer& plain_key(std::string_view name);
+  json_writer& plain_string(std::string_view text);
   json_writer& number(std::uint64_t n);
   json_writer& number(std::int64_t n);
   json_writer& number(double n); // Finite; written so that it reads back the same.

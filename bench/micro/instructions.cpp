@@ -86,7 +86,7 @@ void own_events() {
     std::vector<cloud::event_item> items;
     items.reserve(events->size());
     for (const auto& event : *events)
-      items.push_back({event.attributes, std::make_shared<const std::string>(event.raw), hash_parts({event.raw})});
+      items.push_back({event.attributes, std::make_shared<const std::string>(event.raw), content_digest(event.raw)});
     return items;
   });
 }

@@ -31,7 +31,7 @@ struct group_scope {
 struct event_item {
   event_attributes attributes;
   wire::shared_bytes bytes;
-  digest128 content; // hash_parts({*bytes}): the same id with other content is refused.
+  digest128 content; // content_digest(*bytes): the same id with other content is refused.
 };
 
 namespace ask {

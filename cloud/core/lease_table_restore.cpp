@@ -9,7 +9,7 @@ namespace sallyport::cloud {
 
 namespace {
 
-constexpr std::uint8_t queue_format = 1, agent_format = 2, message_format = 2;
+constexpr std::uint8_t queue_format = 1, agent_format = 2, message_format = 3;
 
 // Rows are broken input until they have been checked: what the store's crc lets through may still be damaged, and a hub that trips over
 // an assertion would do so at every start. Times and spans must bear being added to one another.
@@ -138,6 +138,8 @@ bool read_message(std::string_view value, message& m) {
   const auto source = r.text(), id = r.text();
   m.name = {source, id};
   m.content = r.pair<digest128>();
+  if (format < 3)
+    m.content = {}; // By another hash than today's: it cannot be compared.
   m.enqueued_at = r.time(), m.due_at = r.time(), m.expires_at = r.time();
   m.key = r.num<std::uint64_t>(), m.bytes = r.num<std::uint32_t>(), m.attempts = r.num<std::uint16_t>();
   m.losses = r.num<std::uint8_t>(), m.solo_losses = r.num<std::uint8_t>();

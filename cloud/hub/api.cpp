@@ -277,7 +277,7 @@ namespace {
 event_item item_of(parsed_event& parsed) {
   event_item item;
   item.attributes = std::move(parsed.attributes);
-  item.content = hash_parts({parsed.raw});
+  item.content = content_digest(parsed.raw);
   item.bytes = std::make_shared<const std::string>(parsed.raw);
   return item;
 }

@@ -178,7 +178,7 @@ private:
       fmt::format(R"({{"specversion":"1.0","id":"{}","source":"/crash","type":"crash"{},"data":"{}"}})", a.id,
                   a.partition_key.empty() ? "" : fmt::format(R"(,"partitionkey":"{}")", a.partition_key),
                   std::string(padding, static_cast<char>('a' + chance_.up_to(25)))));
-    i.content = hash_parts({*i.bytes});
+    i.content = content_digest(*i.bytes);
     return i;
   }
   void enqueue() {

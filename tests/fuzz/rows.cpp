@@ -111,7 +111,7 @@ event_item event(int n, const instant& now) {
   if (n % 7 == 6)
     a.expires_at = now.wall + 2h;
   item.bytes = std::make_shared<const std::string>("{\"id\":\"" + a.id + "\"}");
-  item.content = hash_parts({*item.bytes});
+  item.content = content_digest(*item.bytes);
   return item;
 }
 

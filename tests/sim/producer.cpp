@@ -45,7 +45,7 @@ event_item producer::item(const judge::sent_event& e) const {
   event_item i;
   i.attributes = std::move(parsed->attributes);
   i.bytes = std::make_shared<const std::string>(std::move(text));
-  i.content = hash_parts({*i.bytes});
+  i.content = content_digest(*i.bytes);
   return i;
 }
 

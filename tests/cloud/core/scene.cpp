@@ -91,7 +91,7 @@ event_item scene::event(const std::string& id, const std::string& data, const st
   event_item item;
   item.attributes.id = id, item.attributes.source = "/test", item.attributes.type = "t", item.attributes.partition_key = key;
   item.bytes = std::make_shared<const std::string>("{\"id\":\"" + id + "\",\"data\":" + data + "}");
-  item.content = hash_parts({*item.bytes});
+  item.content = content_digest(*item.bytes);
   return item;
 }
 

@@ -86,7 +86,7 @@ struct hosted {
     event_item item;
     item.attributes.id = id, item.attributes.source = "/t", item.attributes.type = "t";
     item.bytes = std::make_shared<const std::string>(event(id));
-    item.content = hash_parts({*item.bytes});
+    item.content = content_digest(*item.bytes);
     return {{"g"}, {"c"}, {std::move(item)}, true};
   }
   static ask::open opening(const std::string& agent, std::uint64_t highest_epoch = 0) {
