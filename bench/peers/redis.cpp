@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
-#include <optional>
 #include <stdexcept>
 
 namespace sallyport::bench {
@@ -25,9 +24,8 @@ using std::chrono::milliseconds;
 constexpr std::string_view group = "g", field = "e";
 // How long a read with nothing to give waits at the server; also how soon a consumer notices that it is to stop.
 constexpr milliseconds block{100};
-// How often a consumer looks for messages whose consumer has died, and how many acknowledged ones it lets gather before it trims.
+// How often a consumer looks for messages whose consumer has died.
 constexpr milliseconds claim_every{250};
-constexpr std::size_t trim_every = 4096;
 constexpr std::chrono::seconds patience{60};
 
 std::string stream_named(std::size_t queue) {
@@ -166,26 +164,17 @@ public:
   }
   std::vector<pid_t> processes() const override { return daemon_.processes(); }
 
+  // An entry is deleted when it is acknowledged.
   std::uint64_t unacknowledged() override {
     std::uint64_t n = 0;
-    for (std::size_t i = 0; i < queues_; ++i) {
-      const auto r = ask(daemon_.port(), {"XINFO", "GROUPS", stream_named(i)});
-      for (const std::string_view what : {"pending", "lag"})
-        n += number_after(r, what);
-    }
+    for (std::size_t i = 0; i < queues_; ++i)
+      n += static_cast<std::uint64_t>(ask(daemon_.port(), {"XLEN", stream_named(i)}).nodes.at(0).number);
     return n;
   }
 
   std::chrono::nanoseconds restart() override { return daemon_.restart(); }
 
 private:
-  static std::uint64_t number_after(const reply& r, std::string_view name) {
-    for (std::size_t i = 0; i + 1 < r.nodes.size(); ++i)
-      if (r.is(i, REDIS_REPLY_STRING) && r.text(i) == name && r.is(i + 1, REDIS_REPLY_INTEGER))
-        return static_cast<std::uint64_t>(r.nodes[i + 1].number);
-    throw std::runtime_error("XINFO GROUPS does not know the " + std::string(name) + " of the group");
-  }
-
   std::size_t queues_;
   std::chrono::seconds lease_;
   daemon daemon_;
@@ -323,7 +312,7 @@ public:
   }
 
 private:
-  enum class kind { read, claim, pending, ignored };
+  enum class kind { read, claim, acknowledged };
   struct batch {
     struct entry {
       std::size_t id, body; // Nodes of the reply.
@@ -334,11 +323,6 @@ private:
 
   void read(bool wait) {
     auto& out = wire_.out();
-    if (acknowledged_ >= trim_every) {
-      acknowledged_ = 0;
-      append_command(out, {"XPENDING", stream_, group});
-      expected_.push_back(kind::pending);
-    }
     if (const auto now = now_ns(); now >= claim_at_) {
       claim_at_ = now + static_cast<std::uint64_t>(std::chrono::nanoseconds(claim_every).count());
       append_command(out, {"XAUTOCLAIM", stream_, group, options_.name, std::to_string(place_.lease.count()), claim_from_,
@@ -356,16 +340,22 @@ private:
     wire_.flush();
   }
 
-  // Written together with the next read, or when there is nothing to do but to wait.
+  // Written together with the next read, or when there is nothing to do but to wait. Deleted first: should we die in between, XAUTOCLAIM
+  // forgets an entry that is gone, but nobody would ever delete one that is acknowledged.
   void acknowledge(const batch& done) {
     auto& out = wire_.out();
-    append_head(out, 3 + done.entries.size());
-    for (const std::string_view word : {std::string_view("XACK"), std::string_view(stream_), group})
-      append_argument(out, word);
+    append_head(out, 2 + done.entries.size());
+    append_argument(out, "XDEL");
+    append_argument(out, stream_);
     for (const auto& e : done.entries)
       append_argument(out, done.from.text(e.id));
-    expected_.push_back(kind::ignored);
-    acknowledged_ += done.entries.size();
+    append_head(out, 3 + done.entries.size());
+    append_argument(out, "XACK");
+    append_argument(out, stream_);
+    append_argument(out, group);
+    for (const auto& e : done.entries)
+      append_argument(out, done.from.text(e.id));
+    expected_.insert(expected_.end(), {kind::acknowledged, kind::acknowledged});
   }
 
   // Takes the next reply, whatever it answers.
@@ -384,11 +374,8 @@ private:
     switch (answered) {
       case kind::read:
         reading_ = false;
-        if (!reply_.is(0, REDIS_REPLY_NIL)) { // [[stream, entries]]
+        if (!reply_.is(0, REDIS_REPLY_NIL)) // [[stream, entries]]
           collect(3);
-          if (!batches_.empty() && !batches_.back().entries.empty())
-            last_read_ = batches_.back().from.text(batches_.back().entries.back().id);
-        }
         break;
       case kind::claim: // [where to go on, entries, deleted]
         claim_from_ = reply_.text(1);
@@ -396,21 +383,8 @@ private:
           claim_at_ = 0;
         collect(2);
         break;
-      case kind::pending: // [how many, the first of them, ...]
-        trim();
-        break;
-      case kind::ignored: break;
+      case kind::acknowledged: break;
     }
-  }
-
-  // Entries are delivered in order, so whatever is below the first that is pending has been acknowledged; and when nothing was, all that
-  // this consumer had read by then. XTRIM frees whole nodes of the stream at once, where XDEL would look for every entry.
-  void trim() {
-    const std::string until(reply_.nodes.at(0).number == 0 ? std::string_view(last_read_) : reply_.text(1));
-    if (until.empty())
-      return;
-    append_command(wire_.out(), {"XTRIM", stream_, "MINID", "~", until});
-    expected_.push_back(kind::ignored);
   }
 
   // The entries from this node on, an array of [id, [field, body]], become a batch.
@@ -442,8 +416,6 @@ private:
   std::deque<kind> expected_; // What the replies to come will answer.
   std::deque<batch> batches_; // Heard, and not taken.
   bool reading_ = false;
-  std::string last_read_;
-  std::size_t acknowledged_ = 0; // Since the last trim.
   std::string claim_from_ = "0-0";
   std::uint64_t claim_at_ = 0;
 };
@@ -471,10 +443,11 @@ std::vector<system> redis_systems() {
              ? "a connection per request in flight, because one sync covers what a pass over the connections reads, and it "
                "reads little of each"
              : "one connection"),
-      "consumers: XREADGROUP COUNT, one read ahead while work is done; XACK of the whole batch in one write with the next read; "
-      "XAUTOCLAIM four times a second with the lease as its idle time",
-      "what all have acknowledged is trimmed by XTRIM MINID ~ every 4096 messages (cheaper than XDEL of each; MAXLEN could "
-      "trim what nobody has read)"};
+      "consumers: XREADGROUP COUNT, one read ahead while work is done; XDEL and XACK of the whole batch in one write with the "
+      "next "
+      "read (XTRIM MINID costs the server as much and frees later; MAXLEN could trim what nobody has read); XAUTOCLAIM four "
+      "times a "
+      "second with the lease as its idle time"};
     s.start = [fsync](const server_options& o) { return std::make_unique<redis_server>(o, fsync); };
     s.make_producer = [durable = s.durable](const std::string& a, const producer_options& o) {
       return std::make_unique<stream_producer>(a, o, durable ? o.in_flight : 1);
