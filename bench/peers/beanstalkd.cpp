@@ -339,8 +339,7 @@ std::vector<system> beanstalkd_systems() {
   s.durability =
     "INSERTED and DELETED leave after the log was written; it is synced every 50 ms, and a power failure loses what came since";
   s.settings = {
-    "server: binlog on, synced every 50 ms (the default; with -f 0, for every job, it would be durable and slower still), jobs "
-    "of up to 4 MiB",
+    "server: binlog on, synced every 50 ms (the default), jobs of up to 4 MiB",
     "producer: one connection, pipelined puts, a request's in one write",
     "consumers: pipelined reserves, twice as many each time until a batch comes whole, one batch ahead while work is done; "
     "pipelined deletes in one write with the next reserves; TTR as long as the lease, touched after half of it"};
