@@ -123,10 +123,11 @@ testing::process& children::consume(std::size_t seat, const run_spec& spec, std:
   const auto own = folder_ / name;
   fs::create_directories(own);
   const auto log = (folder_ / (name + ".log")).string();
+  const auto batch = std::max<std::size_t>(1, spec.window / 2);
   all_.push_back(std::make_unique<child>(
     child{false, seat, log,
           testing::process({.argv = {"/proc/self/exe", "consume", what_.name, address_, board_file_.string(),
-                                     std::to_string(seat), std::to_string(spec.batch), std::to_string(spec.window),
+                                     std::to_string(seat), std::to_string(batch), std::to_string(spec.window),
                                      std::to_string(queue), name, own.string(), spec.database, std::to_string(hold_us)},
                             .stdout_file = log})}));
   return all_.back()->process;
