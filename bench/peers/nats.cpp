@@ -231,12 +231,13 @@ public:
     flush();
   }
 
-  /// Begins with nothing written: call flush().
-  void publish(const std::string& subject, const char* reply, std::string_view data) {
+  /// Buffers it; everything has been written after flush() only.
+  void publish(const char* subject, const char* reply, std::string_view data) {
     const auto size = static_cast<int>(data.size());
-    must(reply ? natsConnection_PublishRequest(connection_.get(), subject.c_str(), reply, data.data(), size)
-               : natsConnection_Publish(connection_.get(), subject.c_str(), data.data(), size),
-         "publishing to " + subject);
+    const auto s = reply ? natsConnection_PublishRequest(connection_.get(), subject, reply, data.data(), size)
+                         : natsConnection_Publish(connection_.get(), subject, data.data(), size);
+    if (s != NATS_OK)
+      must(s, std::string("publishing to ") + subject);
     if ((unwritten_ += data.size()) >= buffer_bytes)
       flush();
   }
@@ -325,7 +326,7 @@ public:
     left_.push_back(events.size());
     ++sent_;
     for (const auto event : events)
-      line_.publish(subject_, reply.c_str(), event);
+      line_.publish(subject_.c_str(), reply.c_str(), event);
     line_.flush();
   }
 
@@ -408,7 +409,7 @@ public:
 
 private:
   void ask(std::size_t messages) {
-    line_.publish(ask_, (line_.inbox() + "0").c_str(), "{\"batch\":" + std::to_string(messages) + "}");
+    line_.publish(ask_.c_str(), (line_.inbox() + "0").c_str(), "{\"batch\":" + std::to_string(messages) + "}");
     line_.flush();
     asked_ += messages;
   }
