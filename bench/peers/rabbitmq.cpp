@@ -83,6 +83,9 @@ public:
     auto* socket = amqp_tcp_socket_new(connection_.get()); // The connection's. TCP_NODELAY is set by it.
     if (socket == nullptr)
       fail(at, "no socket");
+    const timeval patience{60, 0};
+    must(amqp_set_handshake_timeout(connection_.get(), &patience), at);
+    must(amqp_set_rpc_timeout(connection_.get(), &patience), at);
     must(amqp_socket_open(socket, "127.0.0.1", port), at);
     // We want to hear when the server stops reading from us.
     amqp_table_entry_t blocked{amqp_cstring_bytes("connection.blocked"), {}};
@@ -203,6 +206,7 @@ public:
     launch();
     if (!await_served(std::chrono::minutes(10)))
       throw std::runtime_error("rabbitmq-server does not start again: " + process_->err());
+    (void)unacknowledged(); // The queues are served too.
     return nanoseconds(now_ns() - begin);
   }
 
@@ -250,8 +254,11 @@ private:
     const auto give_up = now_ns() + static_cast<std::uint64_t>(nanoseconds(at_most).count());
     while (process_->running() && now_ns() < give_up) {
       if (testing::port_answers(port_)) {
-        link(port_).close();
-        return true;
+        try {
+          link(port_).close();
+          return true;
+        } catch (const std::runtime_error&) { // Not yet, or somebody else's port.
+        }
       }
       std::this_thread::sleep_for(milliseconds(10));
     }
