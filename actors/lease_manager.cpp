@@ -50,6 +50,7 @@ runtime::lease_settings settings_of(const agent_context& context) {
   }
   s.life = context.unit_life;
   s.window = context.settings.window;
+  s.window_bytes = context.settings.window_bytes;
   s.settle_linger = context.settings.settle_linger;
   s.retry_min = context.settings.reconnect_min;
   return s;

@@ -36,8 +36,9 @@ struct agent_settings {
   milliseconds request_timeout{10'000}; // For everything but claims, which wait claim_wait longer.
   milliseconds claim_wait{25'000};      // How long a claim is parked at the hub; at most 50 s.
   std::uint32_t lanes = 2;              // Parked claims at once, 1 to 8.
-  std::uint32_t window = 512;           // Grants held at once, over all connections.
-  std::uint32_t claim_max_messages = 256;
+  std::uint32_t window = 8'192; // Grants held at once, over all connections: not begun, running, and done without a verdict.
+  std::uint64_t window_bytes = 64 << 20; // Bytes of their events beyond which nothing more is asked for.
+  std::uint32_t claim_max_messages = 1'024;
   std::uint64_t claim_max_bytes = 8 << 20;
   milliseconds settle_linger{0};   // Wait this long for more outcomes before a settle request leaves, when none is in flight.
   milliseconds reconnect_min{200}; // Jittered exponential backoff between attempts to reach a hub.
@@ -54,7 +55,8 @@ enum class on_lost_lease : std::uint8_t { by_promise, finish, cancel };
 struct connection_settings {
   connection_name name;
   on_lost_lease lost_lease = on_lost_lease::by_promise;
-  std::uint32_t credit = 256; // Grants of this connection held at once.
+  std::uint32_t credit =
+    4'096;                    // Grants of this connection not begun or running at once, at most; fewer while its adapter is slow.
   std::uint32_t restarts = 5; // Of its adapter host, within restart_period.
   milliseconds restart_period{60'000};
 };

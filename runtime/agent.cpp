@@ -63,8 +63,8 @@ void check(const config::agent_settings& s, const std::vector<agent_connection>&
     fault("no hub address is given");
   if (s.lanes < 1 || s.lanes > runtime::claim_lanes::lanes_max)
     fault("lanes must be 1 to 8");
-  if (s.window < 1 || s.claim_max_messages < 1 || s.claim_max_bytes < 1)
-    fault("window, claim_max_messages and claim_max_bytes must be at least 1");
+  if (s.window < 1 || s.window_bytes < 1 || s.claim_max_messages < 1 || s.claim_max_bytes < 1)
+    fault("window, window_bytes, claim_max_messages and claim_max_bytes must be at least 1");
   if (s.claim_wait < milliseconds{0} || s.claim_wait > milliseconds{50'000})
     fault("claim_wait must be at most 50 s");
   if (s.restart_period <= milliseconds{0} || s.probe_interval <= milliseconds{0} || s.request_timeout <= milliseconds{0})

@@ -60,7 +60,8 @@ public:
       place_.producer_token = place_.agent_token = "dev";
     }
     if (options_.clients > 0)
-      config += "[hub.limits]\nsockets = " + std::to_string(options_.clients) + "\nparked = " + std::to_string(options_.clients) + "\n";
+      config +=
+        "[hub.limits]\nsockets = " + std::to_string(options_.clients) + "\nparked = " + std::to_string(options_.clients) + "\n";
     write(options_.folder / "hub.toml", config);
     start();
     // Queues exist before anybody measures: an agent would announce them, a producer may not.
@@ -305,8 +306,9 @@ private:
     s.hubs = {place_.url};
     s.token = place_.agent_token;
     s.tls.ca_file = place_.ca_file;
-    s.window = static_cast<std::uint32_t>(options_.window);
-    s.claim_max_messages = static_cast<std::uint32_t>(options_.batch);
+    const auto credit = static_cast<std::uint32_t>(options_.window);
+    s.window = 2 * credit; // Outcomes whose verdict is under way count beside the credit.
+    s.claim_max_messages = std::min(credit, s.claim_max_messages);
     s.reconnect_min = milliseconds(50), s.reconnect_max = milliseconds(500);
 
     auto factory = options_.database.empty() ? adapters::null::make_factory({.batch_max = options_.batch})
@@ -317,7 +319,7 @@ private:
       factory.make = [make_inner = std::move(factory.make), &work] {
         return std::make_unique<watched_adapter>(make_inner(), work);
       };
-    agent_connection connection{{.name = {connection_named(options_.queue)}, .credit = s.window}, std::move(factory)};
+    agent_connection connection{{.name = {connection_named(options_.queue)}, .credit = credit}, std::move(factory)};
 
     agent_options more;
     more.on_event = [on_first_connected, connected = false](const runtime::agent_event& e) mutable {
@@ -343,9 +345,10 @@ std::vector<system> sallyport_systems() {
   s.title = "Sallyport";
   s.durable = true;
   s.durability = "201 and every settlement's verdict leave after the LMDB commit that holds them was synced (two fdatasync)";
-  s.settings = {"hub: defaults; tokens as --dev (W9: TLS 1.3 and tokens)",
-                "producer: one keep-alive connection per request in flight, application/cloudevents-batch+json",
-                "agents: defaults, but window and credit as large as the peers' prefetch; two lanes; null adapter, one worker"};
+  s.settings = {
+    "hub: defaults; tokens as --dev (W9: TLS 1.3 and tokens)",
+    "producer: one keep-alive connection per request in flight, application/cloudevents-batch+json",
+    "agents: defaults, but a credit as large as the peers' prefetch and twice that as their window; null adapter, one worker"};
   s.can_tls = true;
   s.start = [](const server_options& o) { return std::make_unique<hub>(o); };
   s.make_producer = [](const std::string& a, const producer_options& o) { return std::make_unique<hub_producer>(a, o); };

@@ -24,7 +24,7 @@ namespace sallyport::runtime {
 struct lane_settings {
   std::vector<connection_name> connections; // By connection_index.
   std::uint32_t lanes = 2;
-  std::uint32_t max_messages = 256;
+  std::uint32_t max_messages = 1'024;
   std::uint64_t max_bytes = 8 << 20;
   milliseconds wait{25'000};
   milliseconds spare_wait{2'000};

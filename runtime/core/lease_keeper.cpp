@@ -196,11 +196,13 @@ void lease_keeper::queue(wire::grant g, mono_time asked_at, mono_time now) {
   e.message = g.message;
   e.connection = i;
   e.key = g.partition_key;
+  e.bytes = g.event ? g.event->size() : 0;
+  held_bytes_ += e.bytes;
   entries_.emplace(g.fence, std::move(e));
   newest_[g.message] = g.fence;
   ++c.counters.granted;
   ++c.queued;
-  c.window.holds(static_cast<std::uint32_t>(c.queued + c.running + c.settling));
+  c.window.holds(static_cast<std::uint32_t>(c.queued + c.running));
   waiting_grant w{std::move(g), now};
   if (drain_over_ || !takes_work(c) || belongs_to_broken_run(c, w.grant, asked_at))
     return give_back(w);
@@ -593,6 +595,7 @@ void lease_keeper::forget(std::unordered_map<fence_token, entry>::iterator at, a
 void lease_keeper::erase(std::unordered_map<fence_token, entry>::iterator at) {
   if (auto newest = newest_.find(at->second.message); newest != newest_.end() && newest->second == at->first)
     newest_.erase(newest);
+  held_bytes_ -= at->second.bytes;
   entries_.erase(at);
 }
 
@@ -747,14 +750,17 @@ mono_time lease_keeper::next_wake() const {
 room_report lease_keeper::room() const {
   room_report report;
   const auto held = entries_.size();
-  report.total = held < settings_.window && !draining() ? static_cast<std::uint32_t>(settings_.window - held) : 0;
+  if (held < settings_.window && held_bytes_ < settings_.window_bytes && !draining())
+    report.total = static_cast<std::uint32_t>(settings_.window - held);
   report.connections.reserve(connections_.size());
   for (const auto& c : connections_) {
     connection_room r;
     r.limit = c.window.limit();
     r.received = c.received;
     if (takes_work(c) && c.state == wire::reach::up && report.total > 0)
-      r.room = c.window.room(static_cast<std::uint32_t>(c.queued + c.running + c.settling));
+      // What is done and waits for its verdict holds up nothing: more is asked for while the hub's disk is at it. Only the window over
+      // all connections counts it, so that outcomes do not pile up without end.
+      r.room = c.window.room(static_cast<std::uint32_t>(c.queued + c.running));
     report.connections.push_back(r);
   }
   return report;

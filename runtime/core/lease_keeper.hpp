@@ -37,11 +37,12 @@ struct lease_settings {
     wire::effect_promise effect = wire::effect_promise::at_least_once;
     std::string fingerprint;
     bool cancel_when_lost = true;
-    std::uint32_t credit = 256;
+    std::uint32_t credit = 4'096;
   };
   std::vector<connection> connections; // By connection_index.
   std::uint64_t life = 1;              // Of the lease manager, rising within the process.
-  std::uint32_t window = 512;
+  std::uint32_t window = 8'192;
+  std::uint64_t window_bytes = 64 << 20;
   std::size_t settle_items_max = 1'000;
   std::size_t settle_bytes_max = 4 << 20;
   milliseconds settle_linger{0};
@@ -138,6 +139,7 @@ private:
     bool lost = false; // No longer counted as held; its work is settled all the same.
     batch_id batch;    // While running and settling, if it was begun.
     std::string key;
+    std::size_t bytes = 0; // Of its event; not known of what an earlier lease manager took.
   };
   struct waiting_grant {
     wire::grant grant;
@@ -207,6 +209,7 @@ private:
   dice chance_;
   std::vector<connection_state> connections_;
   std::unordered_map<fence_token, entry> entries_;
+  std::uint64_t held_bytes_ = 0;                       // Of their events.
   std::unordered_map<message_id, fence_token> newest_; // The highest fence among a message's entries.
   std::map<batch_id, batch_state> batches_;
   std::uint64_t last_batch_ = 0;

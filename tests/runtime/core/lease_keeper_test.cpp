@@ -585,6 +585,33 @@ TEST(lease_keeper, there_is_room_only_for_connections_that_are_up) {
   EXPECT_EQ(k.room().connections[1].room, 0u);
 }
 
+TEST(lease_keeper, what_is_done_takes_no_credit_while_its_verdict_is_under_way_but_counts_for_the_window) {
+  auto s = settings();
+  s.window = 5;
+  keeper k{s};
+  const auto free = k.room().connections[0].room;
+  auto running = only<lease::dispatch>(k.bring({grant(1)}));
+  EXPECT_EQ(k.room().connections[0].room, free - 1);
+  auto out = k.ended(ends(*running.jobs), at(1));
+  EXPECT_EQ(k.room().connections[0].room, free);
+  EXPECT_EQ(k.room().total, 4u);
+  k.answer_all(out, 2);
+  EXPECT_EQ(k.room().total, 5u);
+}
+
+TEST(lease_keeper, asks_for_nothing_while_it_holds_as_many_bytes_as_it_may) {
+  auto s = settings();
+  s.window_bytes = 64;
+  keeper k{s};
+  auto large = grant(1);
+  large.event = std::make_shared<const std::string>(64, 'x');
+  auto running = only<lease::dispatch>(k.bring({large}));
+  EXPECT_EQ(k.room().total, 0u);
+  auto out = k.ended(ends(*running.jobs), at(1));
+  k.answer_all(out, 2);
+  EXPECT_EQ(k.room().total, s.window);
+}
+
 TEST(lease_keeper, grants_of_a_finished_session_count_as_received) {
   keeper k;
   k.bring({grant(1)}, 0, 0, s2);
