@@ -580,7 +580,7 @@ bool lease_keeper::take_verdict(const wire::settlement& s, const wire::verdict& 
   return counts;
 }
 
-void lease_keeper::forget(std::unordered_map<fence_token, entry>::iterator at, actions& out) {
+void lease_keeper::forget(entry_map::iterator at, actions& out) {
   auto& e = at->second;
   SALLYPORT_ASSERT(e.at == phase::settling);
   --connections_[e.connection].settling;
@@ -592,7 +592,7 @@ void lease_keeper::forget(std::unordered_map<fence_token, entry>::iterator at, a
   drop_if_answered(b, out);
 }
 
-void lease_keeper::erase(std::unordered_map<fence_token, entry>::iterator at) {
+void lease_keeper::erase(entry_map::iterator at) {
   if (auto newest = newest_.find(at->second.message); newest != newest_.end() && newest->second == at->first)
     newest_.erase(newest);
   held_bytes_ -= at->second.bytes;

@@ -20,6 +20,8 @@
 #include "runtime/core/session_keeper.hpp"
 #include "runtime/core/work.hpp"
 
+#include <boost/unordered/unordered_flat_map.hpp>
+
 #include <deque>
 #include <map>
 #include <memory>
@@ -141,6 +143,7 @@ private:
     std::string key;
     std::size_t bytes = 0; // Of its event; not known of what an earlier lease manager took.
   };
+  using entry_map = boost::unordered_flat_map<fence_token, entry, std::hash<fence_token>>; // Looked into several times a message.
   struct waiting_grant {
     wire::grant grant;
     mono_time since{};
@@ -199,8 +202,8 @@ private:
   void send_settlements(mono_time now, actions& out);
   void take_back_settlements();
   [[nodiscard]] bool take_verdict(const wire::settlement& s, const wire::verdict& v, mono_time now, actions& out);
-  void forget(std::unordered_map<fence_token, entry>::iterator at, actions& out);
-  void erase(std::unordered_map<fence_token, entry>::iterator at);
+  void forget(entry_map::iterator at, actions& out);
+  void erase(entry_map::iterator at);
   void drop_if_answered(std::map<batch_id, batch_state>::iterator at, actions& out);
   void finish(mono_time now, actions& out);
   [[nodiscard]] connection_index index_of(const connection_name& name) const;
@@ -208,9 +211,9 @@ private:
   lease_settings settings_;
   dice chance_;
   std::vector<connection_state> connections_;
-  std::unordered_map<fence_token, entry> entries_;
+  entry_map entries_;
   std::uint64_t held_bytes_ = 0;                       // Of their events.
-  std::unordered_map<message_id, fence_token> newest_; // The highest fence among a message's entries.
+  boost::unordered_flat_map<message_id, fence_token, std::hash<message_id>> newest_; // The highest fence among a message's entries.
   std::map<batch_id, batch_state> batches_;
   std::uint64_t last_batch_ = 0;
   mono_time next_attempt_end_ = mono_time::max(); // Not later than the first; may be early.
