@@ -112,6 +112,8 @@ TEST(path, a_hub_with_a_wrong_certificate_is_refused_by_name_and_issuer) {
   auto& a = w.start_agent("a", "[[connection]]\nname = \"sink\"\nadapter = \"null\"\n", {}, "");
   w.wait_until("the right authority is accepted", [&] { return w.is_live("a"); });
   a.stop(SIGTERM);
+  // Told to stop before it has heard that its session is open, it cannot close it, and the hub waits for its end.
+  w.wait_until("it has left", [&] { return !w.is_live("a"); });
   // The same agent, trusting somebody else.
   auto config = content_of(w.folder / "a.toml");
   const auto at = config.find(w.ca_file());
