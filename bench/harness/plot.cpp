@@ -172,7 +172,7 @@ std::vector<double> ticks(double low, double high, bool log) {
     if (part * power >= rough * (1 - slack))
       step = part * power;
   for (auto n = std::ceil(low / step - slack); n * step <= high + step * slack; ++n)
-    all.push_back(n * step);
+    all.push_back(n == 0 ? 0 : n * step); // Not -0, which ceil() likes to answer.
   return all;
 }
 
