@@ -67,15 +67,25 @@ struct look {
   double width;
 };
 
+// Ticks are round: no digits that say nothing.
+std::string tick_text(double value) {
+  if (std::abs(value) >= 1'000 || value == 0)
+    return readable(value);
+  std::array<char, 48> text{};
+  std::snprintf(text.data(), text.size(), "%.6g", value);
+  return text.data();
+}
+
 look look_of(const plot_line& l) {
   if (l.ours)
     return {our_colour, "", 0, 3};
   return {palette[l.style % palette.size()], dashes[l.style % dashes.size()], 1 + l.style % 4, 1.6};
 }
 
-std::string mark_at(double x, double y, const look& l) {
+std::string mark_at(double x, double y, const look& l, bool hollow = false) {
   const double r = 4.2;
-  const auto fill = " fill=\"" + l.colour + "\" stroke=\"" + ground + "\" stroke-width=\"0.8\"/>";
+  const auto fill = std::string(" fill=\"") + (hollow ? ground : l.colour) + "\" stroke=\"" + (hollow ? l.colour : ground)
+                    + "\" stroke-width=\"" + (hollow ? "1.6" : "0.8") + "\"/>";
   const auto polygon = [&](std::initializer_list<std::pair<double, double>> corners) {
     std::string points;
     for (const auto& [dx, dy] : corners)
@@ -190,7 +200,7 @@ std::string bar_chart(const std::string& title, const std::string& unit, const s
   canvas c(width, bottom + 46, title);
   for (const auto tick : ticks(0, most, false)) {
     c.line(x(tick), top - 6, x(tick), bottom, faint);
-    c.text(x(tick), bottom + 18, readable(tick), "text-anchor=\"middle\"");
+    c.text(x(tick), bottom + 18, tick_text(tick), "text-anchor=\"middle\"");
   }
   for (std::size_t i = 0; i < bars.size(); ++i) {
     const auto& b = bars[i];
@@ -221,7 +231,7 @@ std::string line_chart(const plot_axes& axes, const std::vector<plot_line>& line
     return std::isfinite(p.x) && std::isfinite(p.y.middle) && (!axes.x_log || p.x > 0) && (!axes.y_log || p.y.middle > 0);
   };
   double x_low = std::numeric_limits<double>::max(), x_high = std::numeric_limits<double>::lowest(), y_low = x_low,
-         y_high = x_high, legend = 0;
+         y_high = x_high, legend = 190;
   for (const auto& l : lines) {
     legend = std::max(legend, width_of(l.label + (l.pale ? " (not durable)" : "")));
     for (const auto& p : l.points)
@@ -241,7 +251,7 @@ std::string line_chart(const plot_axes& axes, const std::vector<plot_line>& line
   canvas c(left + plot_width + 56 + legend + 16, height, axes.title);
   for (const auto tick : ticks(y_low, y_high, axes.y_log)) {
     c.line(left, y(tick), left + plot_width, y(tick), faint);
-    c.text(left - 8, y(tick) + 4, readable(tick), "text-anchor=\"end\"");
+    c.text(left - 8, y(tick) + 4, tick_text(tick), "text-anchor=\"end\"");
   }
   // Where somebody measured is where a number helps; an axis with many points gets round ones.
   std::vector<double> xs;
@@ -255,16 +265,16 @@ std::string line_chart(const plot_axes& axes, const std::vector<plot_line>& line
     xs = ticks(x_low, x_high, axes.x_log);
   for (const auto tick : xs) {
     c.line(x(tick), top, x(tick), bottom + 5, faint);
-    c.text(x(tick), bottom + 20, readable(tick), "text-anchor=\"middle\"");
+    c.text(x(tick), bottom + 20, tick_text(tick), "text-anchor=\"middle\"");
   }
   c.line(left, top, left, bottom, ink);
   c.line(left, bottom, left + plot_width, bottom, ink);
   c.text(left - 68, top - 14, axes.y_title, "fill=\"#555555\"");
   c.text(left + plot_width / 2, bottom + 44, axes.x_title, "text-anchor=\"middle\" fill=\"#555555\"");
 
-  double legend_y = top + 8;
   const double legend_x = left + plot_width + 20;
-  for (const auto& l : lines) {
+  bool any_hollow = false;
+  const auto draw = [&](const plot_line& l, double legend_y) {
     const auto look = look_of(l);
     const auto stroke = "fill=\"none\" stroke=\"" + look.colour + "\" stroke-width=\"" + fixed(look.width) + "\""
                         + (look.dash.empty() ? "" : " stroke-dasharray=\"" + look.dash + "\"");
@@ -278,13 +288,19 @@ std::string line_chart(const plot_axes& axes, const std::vector<plot_line>& line
       if (shown(p)) {
         if (p.y.high > p.y.low && (!axes.y_log || p.y.low > 0))
           c.line(x(p.x), y(p.y.low), x(p.x), y(p.y.high), look.colour, 1.2);
-        c.add(mark_at(x(p.x), y(p.y.middle), look));
+        c.add(mark_at(x(p.x), y(p.y.middle), look, p.hollow));
+        any_hollow = any_hollow || p.hollow;
       }
     c.add("<path d=\"M" + fixed(legend_x) + " " + fixed(legend_y) + " h28\" " + stroke + "/>");
     c.add(mark_at(legend_x + 14, legend_y, look));
     c.text(legend_x + 36, legend_y + 4, l.label + (l.pale ? " (not durable)" : ""), l.ours ? "font-weight=\"bold\"" : "");
-    legend_y += 24;
-  }
+  };
+  for (const bool ours : {false, true}) // Ours above the others, where they meet.
+    for (std::size_t i = 0; i < lines.size(); ++i)
+      if (lines[i].ours == ours)
+        draw(lines[i], top + 8 + 24 * static_cast<double>(i));
+  if (any_hollow)
+    c.text(legend_x, bottom + 44, "hollow: see the remark in the table", "fill=\"#555555\"");
   return c.end();
 }
 

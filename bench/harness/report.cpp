@@ -336,7 +336,7 @@ std::vector<std::pair<std::string, std::string>> report_plots(const report_input
         plot_line l{s.title, {}, i, s.name == ours, !s.durable};
         for (const auto& point : m.points)
           if (const auto* found = m.at(s.name, point, kind)) {
-            l.points.push_back({found->x, value_of(*found)});
+            l.points.push_back({found->x, value_of(*found), !found->mark.empty()});
             const auto y = l.points.back().y.middle;
             least = y > 0 && (least == 0 || y < least) ? y : least;
             most = std::max(most, y);
