@@ -15,6 +15,7 @@ void findings::add(const measurement& like, double value) {
   at->rounds.push_back(value);
   if (!like.mark.empty())
     at->mark = like.mark;
+  at->comparable = at->comparable && like.comparable;
 }
 
 const measurement* findings::find(const std::string& workload, const std::string& system, const std::string& point,

@@ -300,7 +300,7 @@ std::string line_chart(const plot_axes& axes, const std::vector<plot_line>& line
       if (lines[i].ours == ours)
         draw(lines[i], top + 8 + 24 * static_cast<double>(i));
   if (any_hollow)
-    c.text(legend_x, bottom + 44, "hollow: see the remark in the table", "fill=\"#555555\"");
+    c.text(legend_x, bottom + 44, "hollow: not comparable, see the table", "fill=\"#555555\"");
   return c.end();
 }
 

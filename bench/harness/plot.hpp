@@ -26,7 +26,7 @@ struct plot_line {
   struct point {
     double x = 0;
     plot_value y;
-    bool hollow = false; // There is something to say about it that the plot cannot; its footnote sends people to the table.
+    bool hollow = false; // Not to be compared with the others; a footnote sends people to the table.
   };
   std::string label;
   std::vector<point> points; // In order of x.

@@ -271,9 +271,11 @@ std::string machine_section(const machine_facts& f) {
 }
 
 std::string systems_section(const report_input& in) {
-  std::string out = "## The systems\n\nAll of them on 127.0.0.1, started for each workload over an empty folder. *Durable* means "
-                    "that an acknowledge "
-                    "implies that the message was synced to disk, by the settings used here.\n\n";
+  std::string out = "## The systems\n\nAll of them on 127.0.0.1, started "
+                    + std::string(in.quick ? "once (W5 to W7: for each) " : "for each workload ")
+                    + "over an empty folder. *Durable* means "
+                      "that an acknowledge "
+                      "implies that the message was synced to disk, by the settings used here.\n\n";
   for (const auto* s : in.systems) {
     out += "**" + s->title + "** (`" + s->name + "`), " + versions_of(in.facts, *s) + ", "
            + (s->durable ? "durable" : "*not durable*") + ". An acknowledge means: " + s->durability + ".\n";
@@ -304,7 +306,7 @@ plot_value value_of(const measurement& m) {
 } // namespace
 
 double times_better(const measurement* mine, const measurement* theirs) {
-  if (mine == nullptr || theirs == nullptr)
+  if (mine == nullptr || theirs == nullptr || !mine->comparable || !theirs->comparable)
     return 0;
   const auto a = median(mine->rounds), b = median(theirs->rounds);
   if (!(a > 0) || !(b > 0))
@@ -336,7 +338,7 @@ std::vector<std::pair<std::string, std::string>> report_plots(const report_input
         plot_line l{s.title, {}, i, s.name == ours, !s.durable};
         for (const auto& point : m.points)
           if (const auto* found = m.at(s.name, point, kind)) {
-            l.points.push_back({found->x, value_of(*found), !found->mark.empty()});
+            l.points.push_back({found->x, value_of(*found), !found->comparable});
             const auto y = l.points.back().y.middle;
             least = y > 0 && (least == 0 || y < least) ? y : least;
             most = std::max(most, y);
@@ -412,6 +414,8 @@ std::string report_json(const report_input& in) {
     w.end_array();
     if (!m.mark.empty())
       w.field("mark", m.mark);
+    if (!m.comparable)
+      w.field("comparable", false);
     w.end_object();
   }
   w.end_array().key("targets").begin_array();

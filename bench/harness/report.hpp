@@ -32,7 +32,8 @@ struct report_input {
 /// report.md, results.json and the plots, in a folder that is made. Throws std::runtime_error when one cannot be written.
 void write_report(const report_input& in, const std::filesystem::path& folder);
 
-/// How many times better the first is: above 1 it is ahead, whichever way the figure counts. 0 when one of them is missing or zero.
+/// How many times better the first is: above 1 it is ahead, whichever way the figure counts. 0 when one of them is missing, zero
+/// or not to be compared.
 [[nodiscard]] double times_better(const measurement* ours, const measurement* theirs);
 
 } // namespace sallyport::bench

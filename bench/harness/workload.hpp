@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,8 @@ struct measurement {
   std::string unit;     // "msg/s", "ms", "MB", "us/msg", "B", "s", "%"
   bool more_is_better = true;
   std::vector<double> rounds;
-  std::string mark; // Printed beside the figure: "rate not held". Empty: nothing to say.
+  std::string mark;       // Printed beside the figure: "rate not held". Empty: nothing to say.
+  bool comparable = true; // False: it says something about this system alone; no ratio is formed, and plots show it hollow.
 };
 
 /// What was wanted and what came; the report lists all of them.
@@ -39,7 +41,8 @@ struct findings {
   std::vector<target> targets;
   std::vector<std::string> notes; // What could not be measured, and why; what went wrong.
 
-  /// Adds one round's value to the measurement with this workload, system, point and name; makes it when it is the first. A mark stays.
+  /// Adds one round's value to the measurement with this workload, system, point and name; makes it when it is the first. A mark stays, and so does
+  /// that it cannot be compared.
   void add(const measurement& like, double value);
   [[nodiscard]] const measurement* find(const std::string& workload, const std::string& system, const std::string& point,
                                         const std::string& what) const;
@@ -47,12 +50,21 @@ struct findings {
 /// 0 when there are none.
 [[nodiscard]] double median(std::vector<double> values);
 
+/// A server that one workload hands on to the next, with its folder, which goes when it has ended.
+struct standing_server {
+  std::filesystem::path folder;
+  std::unique_ptr<server> at;
+};
+
 struct plan {
   std::filesystem::path folder;                // Of the whole call; workloads make and remove their own folders below it.
   std::vector<const system*> chosen;           // Ours first.
   bool quick = false;                          // All workloads, all chosen systems, in under ten minutes together.
   std::size_t rounds = 5;                      // Three when quick.
   std::function<void(const std::string&)> say; // Progress, for people.
+  /// Where workloads with the same wishes leave servers for one another, by name, so that a quick run need not start each anew for half a
+  /// minute's work; none: everybody starts their own.
+  std::map<std::string, standing_server>* standing = nullptr;
 };
 
 struct workload {

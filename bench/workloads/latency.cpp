@@ -43,38 +43,25 @@ void measure(const plan& p, findings& out) {
           std::snprintf(text, sizeof text, "rate not held: %.0f %%", part * 100);
           mark = text;
         }
-        const auto add = [&](const char* what, std::uint64_t ns) {
+        const auto add = [&](const char* what, const char* unit, bool more_is_better, double value) {
           out.add({.workload = "W2",
                    .system = e.what->name,
                    .point = point,
                    .x = static_cast<double>(rate),
                    .what = what,
-                   .unit = "ms",
-                   .more_is_better = false,
-                   .mark = mark},
-                  static_cast<double>(ns) / 1e6);
+                   .unit = unit,
+                   .more_is_better = more_is_better,
+                   .mark = mark,
+                   .comparable = mark.empty()},
+                  value);
         };
-        add("latency p50", f.latency.quantile(0.5));
-        add("latency p99", f.latency.quantile(0.99));
-        add("latency p99.9", f.latency.quantile(0.999));
-        add("longest latency", f.latency.longest());
-        out.add({.workload = "W2",
-                 .system = e.what->name,
-                 .point = point,
-                 .x = static_cast<double>(rate),
-                 .what = "rate achieved",
-                 .unit = "%",
-                 .mark = mark},
-                part * 100);
-        out.add({.workload = "W2",
-                 .system = e.what->name,
-                 .point = point,
-                 .x = static_cast<double>(rate),
-                 .what = "CPU, all",
-                 .unit = "us/msg",
-                 .more_is_better = false,
-                 .mark = mark},
-                f.cpu.all() * 1e6 / static_cast<double>(f.messages));
+        const auto ms = [&f](double quantile) { return static_cast<double>(f.latency.quantile(quantile)) / 1e6; };
+        add("latency p50", "ms", false, ms(0.5));
+        add("latency p99", "ms", false, ms(0.99));
+        add("latency p99.9", "ms", false, ms(0.999));
+        add("longest latency", "ms", false, static_cast<double>(f.latency.longest()) / 1e6);
+        add("rate achieved", "%", true, part * 100);
+        add("CPU, all", "us/msg", false, f.cpu.all() * 1e6 / static_cast<double>(f.messages));
       });
     }
 

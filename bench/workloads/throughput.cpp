@@ -40,7 +40,7 @@ void measure(const plan& p, findings& out) {
              [&](turns::entry& e) { add_figures(out, "W1", e.what->name, all.run(e, {.messages = messages[e.label]})); });
 
   const std::pair<const char*, double> wanted[] = {{"redis-everysec", 2}, {"redis-always", 4},    {"nats", 5},
-                                                   {"postgres", 8},     {"rabbitmq-quorum", 8}, {"beanstalkd", 8}};
+                                                   {"postgres", 8},       {"rabbitmq-quorum", 8}, {"beanstalkd", 8}};
   for (const auto& [peer, ratio] : wanted)
     if (const auto got = ratio_to(out, "W1", peer, "", "throughput"); got > 0)
       out.targets.push_back({"W1", "throughput, times that of " + system_named(peer).title, ratio, got});

@@ -51,6 +51,7 @@ TEST(facts, values_are_found_by_their_whole_key) {
   EXPECT_EQ(value_in("model name\t: AMD EPYC\nmodel name\t: other\n", "model name", ':'), "AMD EPYC");
   EXPECT_EQ(value_in("NAME=\"Debian\"\nPRETTY_NAME=\"Debian 12\"\n", "PRETTY_NAME", '='), "Debian 12");
   EXPECT_EQ(value_in("a: b", "b", ':'), "");
+  EXPECT_EQ(value_in("PRETTY_NAME=no\nNAME=yes\n", "NAME", '='), "yes");
 }
 
 TEST(facts, measuring_a_sync_takes_time_and_leaves_nothing_behind) {

@@ -33,14 +33,17 @@ TEST(findings, rounds_gather_under_workload_system_point_and_kind) {
   EXPECT_EQ(f.find("W1", "ours", "b", "rate"), nullptr);
 }
 
-TEST(findings, a_mark_stays_whatever_the_next_rounds_say) {
+TEST(findings, a_mark_stays_and_what_cannot_be_compared_stays_so_whatever_the_next_rounds_say) {
   findings f;
   measurement m{.workload = "W2", .system = "ours", .what = "p50"};
   m.mark = "rate not held";
+  m.comparable = false;
   f.add(m, 1);
   m.mark.clear();
+  m.comparable = true;
   f.add(m, 2);
   EXPECT_EQ(f.find("W2", "ours", "", "p50")->mark, "rate not held");
+  EXPECT_FALSE(f.find("W2", "ours", "", "p50")->comparable);
 }
 
 TEST(target, is_met_at_its_bound_and_on_its_good_side) {

@@ -104,12 +104,12 @@ TEST(plot, a_line_chart_has_a_mark_per_point_and_a_legend) {
   EXPECT_THAT(svg, HasSubstr(xml_text(nasty) + " (not durable)"));
 }
 
-TEST(plot, a_point_with_a_remark_is_hollow_and_a_footnote_says_what_that_means) {
+TEST(plot, a_point_that_cannot_be_compared_is_hollow_and_a_footnote_says_what_that_means) {
   const std::vector<plot_line> lines{{"ours", {{1, {1, 1, 1}}, {2, {2, 2, 2}, true}}, 0, true, false}};
   const auto svg = line_chart({"title", "x", "y", false, false}, lines);
   EXPECT_EQ(fault_in(svg), "");
   EXPECT_EQ(count(svg, "fill=\"#fcfcfa\" stroke=\"#0072b2\""), 1u);
-  EXPECT_THAT(svg, HasSubstr("hollow: see the remark in the table"));
+  EXPECT_THAT(svg, HasSubstr("hollow: not comparable, see the table"));
   EXPECT_THAT(line_chart({"title", "x", "y", false, false}, {{"ours", {{1, {1, 1, 1}}}, 0, true, false}}),
               Not(HasSubstr("hollow")));
 }

@@ -60,7 +60,8 @@ struct example {
                   .what = what,
                   .unit = more ? "msg/s" : "ms",
                   .more_is_better = more,
-                  .mark = mark},
+                  .mark = mark,
+                  .comparable = *mark == '\0'},
                  value);
   }
 };
@@ -92,6 +93,9 @@ TEST(report, times_better_is_above_one_for_who_is_ahead_whichever_way_the_figure
   a.more_is_better = b.more_is_better = false;
   EXPECT_EQ(times_better(&a, &b), 0.4);
   EXPECT_EQ(times_better(&a, nullptr), 0);
+  b.comparable = false;
+  EXPECT_EQ(times_better(&a, &b), 0);
+  b.comparable = true;
   b.rounds = {0};
   EXPECT_EQ(times_better(&a, &b), 0);
 }
@@ -124,9 +128,9 @@ TEST(report, points_stand_in_the_order_of_their_axis) {
   EXPECT_THAT(text, HasSubstr("| Slow \\| Steady | 2.50 (2.50 x) |  |"));
 }
 
-TEST(report, a_figure_with_a_mark_is_never_shown_without) {
+TEST(report, a_figure_with_a_mark_is_never_shown_without_and_one_that_cannot_be_compared_has_no_ratio) {
   const example e;
-  EXPECT_THAT(report_markdown(e.in), HasSubstr("900 *rate not held: 71 %* (225 x)"));
+  EXPECT_THAT(report_markdown(e.in), HasSubstr("| 900 *rate not held: 71 %* |"));
   auto in = e.in;
   auto w = e.lines;
   w.headline_point = "10000/s";
