@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -156,6 +157,9 @@ int measure(const wishes& w) {
   p.quick = w.quick;
   p.rounds = report.rounds;
   p.say = say;
+  std::map<std::string, standing_server> standing;
+  if (w.quick)
+    p.standing = &standing;
   bool whole = true;
   for (const auto* each : all) {
     report.workloads.push_back(each);

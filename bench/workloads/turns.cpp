@@ -33,6 +33,9 @@ turns::turns(const plan& p, findings& f, std::string workload)
 }
 
 turns::~turns() {
+  for (const auto& e : entries_)
+    if (e->standing && e->at && e->failures == 0)
+      plan_.standing->emplace(e->label, standing_server{e->folder, std::move(e->at)});
   entries_.clear(); // Servers end before their folders go.
   std::error_code ignored;
   fs::remove_all(folder_, ignored);
@@ -43,6 +46,15 @@ void turns::enter(const system& what, server_options options, const std::string&
   e.what = &what;
   e.options = std::move(options);
   e.label = label.empty() ? what.name : label;
+  const server_options usual;
+  e.standing = plan_.standing != nullptr && e.label == what.name && !e.options.tls && e.options.queues == usual.queues
+               && e.options.lease == usual.lease && e.options.clients == usual.clients;
+  if (e.standing)
+    if (auto left = plan_.standing->extract(e.label)) {
+      e.folder = std::move(left.mapped().folder);
+      e.at = std::move(left.mapped().at);
+      return;
+    }
   try {
     start(e);
   } catch (const std::exception& failed) {
@@ -56,7 +68,7 @@ void turns::enter_all(const server_options& options) {
 }
 
 void turns::start(entry& e) {
-  e.folder = folder_ / (e.label + "-" + std::to_string(e.failures));
+  e.folder = (e.standing ? plan_.folder / "standing" : folder_) / (e.label + "-" + std::to_string(e.failures));
   fs::remove_all(e.folder);
   fs::create_directories(e.folder / "server");
   auto options = e.options;

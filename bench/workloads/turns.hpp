@@ -24,6 +24,7 @@ public:
     std::filesystem::path folder;
     std::unique_ptr<server> at; // None: it is out.
     int failures = 0;
+    bool standing = false; // Left for the next workload, unless it failed (plan::standing).
   };
 
   /// Starts nothing yet.
