@@ -184,7 +184,8 @@ int command_line(int argc, char** argv) {
                "scripts/bench");
   app.add_option("workload", w.workloads, "Which to run (W1, W2, ...); none: all");
   app.add_option("--peers", w.peers, "Which systems beside Sallyport, with commas between them; \"none\": only Sallyport")
-    ->delimiter(',');
+    ->delimiter(',')
+    ->allow_extra_args(false);
   app.add_flag("--quick", w.quick, "Short and few rounds: everything in under ten minutes");
   app.add_option("--rounds", w.rounds, "How many rounds (5; quick: 3)")->check(CLI::Range(1, 100));
   app.add_option("--out", w.out, "Folder for report.md, results.json and plots")

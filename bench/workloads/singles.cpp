@@ -27,7 +27,7 @@ void measure(const plan& p, findings& out) {
   };
   turns all(p, out, "W3");
   all.enter_all();
-  const double seconds = p.quick ? 1 : 3;
+  const double seconds = p.quick ? 0.6 : 3;
   std::map<std::pair<std::string, std::size_t>, choice> chosen;
   for (const auto producers : crowds)
     all.each(point_of(producers) + ", calibration", [&](turns::entry& e) {
