@@ -40,6 +40,8 @@ public:
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] int cuts() const { return cuts_; }
+  /// How often a client went on after an answer: exact as long as every request and every answer fits into one packet.
+  [[nodiscard]] int round_trips() const { return round_trips_; }
   /// The next `times` connections on which this text is sent lose its answer.
   void cut_next_answer_to(std::string text, int times) {
     std::lock_guard lock{mutex_};
@@ -69,7 +71,7 @@ private:
   }
 
   void relay(int client, int server) {
-    auto losing = false;
+    auto losing = false, answered = true;
     pollfd fds[2] = {{client, POLLIN, 0}, {server, POLLIN, 0}};
     while (!ending_) {
       if (::poll(fds, 2, 50) <= 0)
@@ -79,6 +81,8 @@ private:
         const auto n = ::recv(client, buffer, sizeof buffer, 0);
         if (n <= 0)
           break;
+        round_trips_ += answered;
+        answered = false;
         losing = losing || takes({buffer, static_cast<std::size_t>(n)});
         ::send(server, buffer, static_cast<std::size_t>(n), MSG_NOSIGNAL);
       }
@@ -86,6 +90,7 @@ private:
         const auto n = ::recv(server, buffer, sizeof buffer, 0);
         if (n <= 0 || losing)
           break;
+        answered = true;
         ::send(client, buffer, static_cast<std::size_t>(n), MSG_NOSIGNAL);
       }
     }
@@ -108,7 +113,7 @@ private:
   std::mutex mutex_;
   std::string trigger_;
   int armed_ = 0;
-  std::atomic<int> cuts_{0};
+  std::atomic<int> cuts_{0}, round_trips_{0};
   std::atomic<bool> ending_{false};
   std::vector<std::thread> relays_; // The acceptor's, until it has ended.
   std::thread acceptor_;

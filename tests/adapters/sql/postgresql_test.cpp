@@ -106,6 +106,37 @@ TEST_F(postgresql, a_batch_of_new_and_repeated_messages_does_the_new_ones) {
   EXPECT_EQ(ask("SELECT count(*) FROM names"), "4");
 }
 
+TEST_F(postgresql, a_batch_costs_two_round_trips_and_the_inbox_is_asked_first_for_a_while_after_a_repetition) {
+  cutting_proxy proxy{server().port()};
+  s.port = proxy.port();
+  const auto a = make();
+  a->perform({name_job(1)}); // Connects, and prepares.
+  const auto trips_of = [&](const std::vector<job>& jobs) {
+    const auto before = proxy.round_trips();
+    for (const auto& o : a->perform(jobs))
+      EXPECT_EQ(o.what, outcome::kind::done) << o.error;
+    return proxy.round_trips() - before;
+  };
+  EXPECT_EQ(trips_of({name_job(2), name_job(3), name_job(4)}), 2);
+  EXPECT_EQ(trips_of({name_job(3, "add", 2), name_job(5)}), 4) << "refused; asked; recalled; done";
+  EXPECT_EQ(trips_of({name_job(5, "add", 2), name_job(6)}), 3) << "asked; recalled; done";
+  for (std::uint64_t n = 7; n < 22; ++n)
+    EXPECT_EQ(trips_of({name_job(n)}), 2);
+  EXPECT_EQ(trips_of({name_job(21, "add", 2), name_job(22)}), 4) << "it has been quiet: refused again";
+  EXPECT_EQ(ask("SELECT count(*) FROM names"), "22");
+  EXPECT_EQ(ask("SELECT count(*) FROM sallyport_inbox"), "22");
+}
+
+TEST_F(postgresql, without_its_inbox_row_a_message_is_not_done) {
+  const auto a = make();
+  ASSERT_EQ(a->probe().state, wire::reach::up);
+  ask("CREATE FUNCTION keep_out() RETURNS trigger LANGUAGE plpgsql AS"
+      " 'BEGIN IF NEW.id = ''e2'' THEN RETURN NULL; END IF; RETURN NEW; END';"
+      "CREATE TRIGGER keep_out BEFORE INSERT ON sallyport_inbox FOR EACH ROW EXECUTE FUNCTION keep_out()");
+  a->perform({name_job(1), name_job(2), name_job(3)});
+  EXPECT_EQ(ask("SELECT string_agg(code, ',' ORDER BY code) FROM names"), "c1,c3");
+}
+
 TEST_F(postgresql, one_bad_message_leaves_its_batch_whole_and_no_inbox_row_of_its_own) {
   const auto outcomes = make()->perform({name_job(1), make_job(2, "add", name_data(2, "bad")), name_job(3)});
   EXPECT_EQ(outcomes[0].what, outcome::kind::done);
