@@ -166,17 +166,16 @@ workload fail_over_workload() {
   workload w;
   w.name = "W7";
   w.title = "Fail-over";
-  w.text = "A consumer with its window full of messages that it never finishes is ended by SIGKILL while another waits for work: "
-           "the time from the kill "
-           "until the other has the last of them. The lease is how long a system was told to wait for a silent consumer. Brokers "
-           "whose consumers hold "
-           "a TCP connection see it close when the process dies and need not wait at all; had the whole machine gone, they would "
-           "have waited for "
-           "their heartbeat, or TCP. Sallyport counts on nothing but the lease, so both cases take the same. For Sallyport also: "
-           "the killed agent "
-           "started again at once (from its start until it has taken all it held), and the hub killed and started again (from "
-           "the kill until it "
-           "serves, and until an event sent then is with an agent).";
+  w.text = "A consumer with its window full of messages that it never finishes is ended by SIGKILL while another "
+           "waits for work: the time from the kill until the other has the last of them. The lease is how long a "
+           "system was told to wait for a silent consumer. RabbitMQ, PostgreSQL and beanstalkd hang on a TCP "
+           "connection: they see it close when the process dies and need not wait at all; had the whole machine "
+           "gone, they would have waited for their heartbeat, or TCP. Redis and NATS count from the delivery, which "
+           "was about a second before the kill; work that lasts longer than their lease is given twice unless its "
+           "consumer says so in time. Sallyport counts from the agent's latest heartbeat and on nothing else, so it "
+           "takes as long whether a process or a machine has gone. For Sallyport also: the killed agent started "
+           "again at once (from its start until it has taken all it held), and the hub killed and started again "
+           "(from the kill until it serves, and until an event sent then is with an agent).";
   w.x_title = "lease, s";
   w.measure = measure;
   w.drawn = {"killed consumer's work is taken over"};

@@ -241,15 +241,12 @@ workload fan_workload() {
   workload w;
   w.name = "W6";
   w.title = "Fan";
-  w.text = "Sallyport alone. Agents that only wait: each with a session, a heartbeat every 2.5 s (a quarter of the default "
-           "lease) and two claims parked "
-           "for 25 s, on three connections, all in one group. They are sockets of one thread, not processes. Counted are the "
-           "hub's processor time while "
-           "nothing happens, its own memory, and how long a message takes that is sent to the crowd. Then messages for a hundred "
-           "groups, one agent and "
-           "queue in each, beside the same for one group with two agents: requests of 256 events of 1 KiB, 8 in flight, going "
-           "round over the groups. And "
-           "one real agent process, idle.";
+  w.text = "Sallyport alone. Agents that only wait: each with a session, a heartbeat every 2.5 s (a quarter of the "
+           "default lease) and two claims parked for 25 s, on three connections, all in one group. They are sockets "
+           "of one thread, not processes. Counted are the hub's processor time while nothing happens, its own "
+           "memory, and how long a message takes that is sent to the crowd. Then messages for a hundred groups, one "
+           "agent and queue in each, beside the same for one group with two agents: requests of 256 events of 1 KiB, "
+           "8 in flight, going round over the groups. And one real agent process, idle.";
   w.x_title = "agents";
   w.x_log = true;
   w.measure = measure;
