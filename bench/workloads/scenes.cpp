@@ -2,12 +2,9 @@
 
 #include "bench/harness/clock.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <exception>
 #include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -116,19 +113,6 @@ double fine_cpu_of(const std::vector<pid_t>& processes) {
     }
   }
   return ns / 1e9;
-}
-
-double cpu_with_ended_of(pid_t process) {
-  std::ifstream in("/proc/" + std::to_string(process) + "/stat");
-  std::string line;
-  std::getline(in, line);
-  std::istringstream rest(line.substr(line.rfind(')') + 1));
-  double ended_ticks = 0;
-  std::string word;
-  for (int field = 0; field <= 14 && rest >> word; ++field)
-    if (field == 13 || field == 14) // cutime, cstime
-      ended_ticks += std::stod(word);
-  return cpu_of(family_of(process)) + ended_ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 bool wait_until(const std::function<bool()>& holds, std::chrono::nanoseconds at_most) {

@@ -62,8 +62,6 @@ private:
 std::uint64_t own_memory_of(const std::vector<pid_t>& processes);
 /// Processor time of threads that live, to the nanosecond; /proc's ticks of 10 ms are too coarse for what is nearly idle.
 double fine_cpu_of(const std::vector<pid_t>& processes);
-/// Processor time of a process and all its children, also of those that have ended and were waited for, in seconds.
-double cpu_with_ended_of(pid_t process);
 /// Bounded by `at_most`; false when it did not come true.
 bool wait_until(const std::function<bool()>& holds, std::chrono::nanoseconds at_most);
 

@@ -110,7 +110,9 @@ std::string postgres_client::run(const std::string& sql) {
   return PQntuples(r.get()) > 0 && PQnfields(r.get()) > 0 ? PQgetvalue(r.get(), 0, 0) : "";
 }
 
-postgres_server::postgres_server(std::vector<std::string> settings) : settings_(std::move(settings)) {
+postgres_server::postgres_server(std::vector<std::string> settings, const fs::path& below)
+  : dir_(below),
+    settings_(std::move(settings)) {
   if (const auto* who = ::geteuid() == 0 ? ::getpwnam("postgres") : nullptr)
     if (::chown(dir_.path().c_str(), who->pw_uid, who->pw_gid) != 0)
       throw std::runtime_error("chown failed");
@@ -136,8 +138,15 @@ void postgres_server::start() {
     return;
   const auto log = dir_ / "server.log";
   for (int starts = 0; starts < 5; ++starts) { // Its port may be a client's own for a moment, when it is started again.
-    std::vector<std::string> words{(binaries() / "postgres").string(), "-D", dir_ / "data", "-p", std::to_string(port_), "-c",
-                                   "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + dir_.path().string()};
+    std::vector<std::string> words{(binaries() / "postgres").string(),
+                                   "-D",
+                                   dir_ / "data",
+                                   "-p",
+                                   std::to_string(port_),
+                                   "-c",
+                                   "listen_addresses=127.0.0.1",
+                                   "-c",
+                                   "unix_socket_directories=" + dir_.path().string()};
     for (const auto& setting : settings_)
       words.insert(words.end(), {"-c", setting});
     process_ = spawn(words, log);

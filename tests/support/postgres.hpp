@@ -33,8 +33,10 @@ private:
 
 class postgres_server {
 public:
-  /// `settings`: what postgres -c takes. As it comes it does not sync, for tests that start many.
-  explicit postgres_server(std::vector<std::string> settings = {"fsync=off", "shared_buffers=32MB"});
+  /// `settings`: what postgres -c takes. As it comes it does not sync, for tests that start many. Its files are in a folder below `below`,
+  /// which user postgres must be able to enter.
+  explicit postgres_server(std::vector<std::string> settings = {"fsync=off", "shared_buffers=32MB"},
+                           const std::filesystem::path& below = std::filesystem::temp_directory_path());
   ~postgres_server();
   postgres_server(const postgres_server&) = delete;
   postgres_server& operator=(const postgres_server&) = delete;

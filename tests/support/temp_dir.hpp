@@ -14,8 +14,8 @@ namespace sallyport::testing {
 
 class temp_dir {
 public:
-  temp_dir() {
-    std::string name = (std::filesystem::temp_directory_path() / "sallyport-XXXXXX").string();
+  explicit temp_dir(const std::filesystem::path& below = std::filesystem::temp_directory_path()) {
+    std::string name = (below / "sallyport-XXXXXX").string();
     if (!::mkdtemp(name.data()))
       throw std::runtime_error("no temporary directory " + name);
     path_ = name;
