@@ -194,7 +194,8 @@ void measure_agent(const plan& p, const report& out) {
   std::this_thread::sleep_for(p.quick ? seconds(10) : seconds(30));
   const auto used = (fine_cpu_of(it) - cpu) / (static_cast<double>(now_ns() - clock) / 1e9);
   out.add("one idle agent process", 0, "idle processor time of an agent", "% of a core", false, used * 100);
-  out.add("one idle agent process", 0, "resident memory of an agent", "MB", false, static_cast<double>(memory_of(it)) / 1e6);
+  out.add("one idle agent process", 0, "resident memory of an agent", "MB", false,
+          static_cast<double>(resident_memory_of(agent.pid())) / 1e6);
 }
 
 void measure(const plan& p, findings& f) {

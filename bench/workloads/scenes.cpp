@@ -102,6 +102,14 @@ std::uint64_t own_memory_of(const std::vector<pid_t>& processes) {
   return (anonymous_kb + shared_kb) << 10;
 }
 
+std::uint64_t resident_memory_of(pid_t process) {
+  std::ifstream in("/proc/" + std::to_string(process) + "/status");
+  for (std::string word; in >> word;)
+    if (std::uint64_t kb = 0; word == "VmRSS:" && in >> kb)
+      return kb << 10;
+  return 0;
+}
+
 double fine_cpu_of(const std::vector<pid_t>& processes) {
   double ns = 0;
   for (const auto process : processes) {

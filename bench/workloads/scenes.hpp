@@ -60,6 +60,8 @@ private:
 /// Memory that is a server's own, in bytes: anonymous and shared pages, once each. Pages of its files are the kernel's cache, which it can
 /// take back, and are left out: a store that maps its file would be charged for them, one that reads it would not.
 std::uint64_t own_memory_of(const std::vector<pid_t>& processes);
+/// All pages that a process has in memory, those that it shares with others too, in bytes: what people see in `ps`.
+std::uint64_t resident_memory_of(pid_t process);
 /// Processor time of threads that live, to the nanosecond; /proc's ticks of 10 ms are too coarse for what is nearly idle.
 double fine_cpu_of(const std::vector<pid_t>& processes);
 /// Bounded by `at_most`; false when it did not come true.
