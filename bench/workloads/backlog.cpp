@@ -90,6 +90,7 @@ void measure_size(const plan& p, findings& f, const system& what, std::uint64_t 
   // Before anything is consumed: what a system remembers of messages that are done is not the question here.
   const auto took = on.at().restart();
   add("restart", "s", false, static_cast<double>(took.count()) / 1e9);
+  add("restart, processor time", "s", false, cpu_of(on.at().processes()));
   add("server memory after restart", "MB", false, static_cast<double>(own_memory_of(on.at().processes())) / 1e6);
   if (const auto left = on.at().unacknowledged(); left < n - n / 20)
     f.notes.push_back("W5, " + what.name + ": after a restart with " + short_number(n) + " waiting only " + std::to_string(left)
@@ -116,6 +117,9 @@ void judge(findings& f, const std::string& largest) {
   if (const auto small = of("1 k", "throughput"), large = of(largest, "throughput"); small > 0 && large > 0)
     f.targets.push_back(
       {"W5", "throughput with " + largest + " waiting is at least 80 % of that with 1 k", 0.8, large / small, true});
+  if (const auto small = of("100 k", "drain"), large = of(largest, "drain"); small > 0 && large > 0 && largest != "100 k")
+    f.targets.push_back(
+      {"W5", "drain with " + largest + " waiting is at least 80 % of that with 100 k", 0.8, large / small, true});
   if (const auto bytes = of(largest, "memory per waiting message"); bytes > 0)
     f.targets.push_back({"W5",
                          "hub memory per waiting message at " + largest + " is at most 160 B and its key (source and id, "
