@@ -90,6 +90,20 @@ TEST(event_reader, finds_members_and_items_by_path) {
     EXPECT_TRUE(reader.at(missing).is_missing()) << missing;
 }
 
+TEST(event_reader, a_string_ends_at_the_first_quote_that_is_not_escaped) {
+  for (std::size_t backslashes = 0; backslashes < 9; ++backslashes) {
+    // Pairs of them are backslashes; a single one makes the quote after it part of the text.
+    const auto text = "x" + std::string(backslashes, '\\') + (backslashes % 2 == 1 ? "\"" : "");
+    const auto event = R"({"a":")" + text + R"(","b":["}\"",{"c\\":"\\"},""],"d":7})";
+    const event_reader reader{event};
+    EXPECT_EQ(reader.at("a").raw, '"' + text + '"');
+    EXPECT_EQ(reader.at("b.0").text(), "}\"");
+    EXPECT_EQ(reader.at("b.1").raw, R"({"c\\":"\\"})");
+    EXPECT_EQ(reader.at("b.2").raw, R"("")");
+    EXPECT_EQ(reader.at("d").raw, "7");
+  }
+}
+
 TEST(event_reader, reads_nothing_out_of_what_is_no_json_and_never_past_its_end) {
   const std::string whole = R"({"id":"\u00fc","data":{"a":[1,{"b":"c\\"}],"d":tr}})";
   for (std::size_t size = 0; size <= whole.size(); ++size) {
