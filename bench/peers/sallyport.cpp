@@ -239,6 +239,7 @@ adapters::sql::settings sql_settings(const std::string& conninfo) {
   PQconninfoFree(parts);
   s.tls = "disable";
   s.batch_max = 256;
+  s.workers = 2; // One prepares a batch while the other's commit is synced.
   s.statements["add"] = {.text = "INSERT INTO effects (id, body) VALUES (:id, :body)",
                          .parameters = {{"id", "id"}, {"body", "data"}}};
   s.default_statement = "add";
@@ -348,7 +349,8 @@ std::vector<system> sallyport_systems() {
   s.settings = {
     "hub: defaults; tokens as --dev (W9: TLS 1.3 and tokens)",
     "producer: one keep-alive connection per request in flight, application/cloudevents-batch+json",
-    "agents: defaults, but a credit as large as the peers' prefetch and twice that as their window; null adapter, one worker"};
+    "agents: defaults, but a credit as large as the peers' prefetch and twice that as their window; null adapter, one worker",
+    "agents in W8: the sql adapter as shipped, with its inbox; batches of 256, two workers (connections) per agent"};
   s.can_tls = true;
   s.start = [](const server_options& o) { return std::make_unique<hub>(o); };
   s.make_producer = [](const std::string& a, const producer_options& o) { return std::make_unique<hub_producer>(a, o); };
