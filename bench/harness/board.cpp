@@ -37,7 +37,7 @@ board::board(const std::filesystem::path& file, std::uint64_t messages, std::uin
 
 board::board(const std::filesystem::path& file) {
   const int fd = open(file.c_str(), O_RDWR | O_CLOEXEC);
-  struct stat about{};
+  struct stat about {};
   if (fd < 0 || fstat(fd, &about) != 0)
     fail("cannot open", file);
   map(fd, static_cast<std::size_t>(about.st_size), file);

@@ -15,15 +15,15 @@ namespace sallyport::bench {
 
 /// One child's figures.
 struct board_seat {
-  std::atomic<std::uint64_t> ready;    // 1: connected and waiting for go.
-  std::atomic<std::uint64_t> sent;     // Producers: messages handed to the client library.
-  std::atomic<std::uint64_t> acked;    // Producers: messages whose acknowledge came.
-  std::atomic<std::uint64_t> taken;    // Consumers: messages seen, repeats included.
-  std::atomic<std::uint64_t> repeated; // Consumers: messages that somebody had seen before.
-  std::atomic<std::uint64_t> held;     // Consumers: messages of take()s that have begun and not ended.
+  std::atomic<std::uint64_t> ready;             // 1: connected and waiting for go.
+  std::atomic<std::uint64_t> sent;              // Producers: messages handed to the client library.
+  std::atomic<std::uint64_t> acked;             // Producers: messages whose acknowledge came.
+  std::atomic<std::uint64_t> taken;             // Consumers: messages seen, repeats included.
+  std::atomic<std::uint64_t> repeated;          // Consumers: messages that somebody had seen before.
+  std::atomic<std::uint64_t> held;              // Consumers: messages of take()s that have begun and not ended.
   std::atomic<std::uint64_t> first_ns, last_ns; // Producers: first send. Consumers: latest message.
-  std::atomic<std::uint64_t> refused;  // Producers: requests refused and sent again (back-pressure).
-  histogram latency;                   // Consumers: due → taken. Producers: sent → acknowledged, per request.
+  std::atomic<std::uint64_t> refused;           // Producers: requests refused and sent again (back-pressure).
+  histogram latency;                            // Consumers: due → taken. Producers: sent → acknowledged, per request.
 };
 
 struct board_page {

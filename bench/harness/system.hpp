@@ -25,7 +25,8 @@ struct server_options {
   bool tls = false;               // Only for systems with can_tls.
   std::size_t queues = 1;         // Clients name one of them by its number.
   std::chrono::seconds lease{10}; // After so long a silent consumer's messages go to another, where that can be set.
-  std::size_t clients = 0; // Connections that must find room, and as many waiting requests; 0: what the system allows as it comes.
+  std::size_t clients =
+    0; // Connections that must find room, and as many waiting requests; 0: what the system allows as it comes.
 };
 
 /// A running server, on 127.0.0.1. Its destructor stops it, by its own process id.

@@ -7,8 +7,7 @@ namespace sallyport::bench {
 const std::vector<system>& systems() {
   static const std::vector<system> all = [] {
     std::vector<system> list;
-    for (auto make :
-         {sallyport_systems, redis_systems, rabbitmq_systems, postgres_systems, nats_systems, beanstalkd_systems})
+    for (auto make : {sallyport_systems, redis_systems, rabbitmq_systems, postgres_systems, nats_systems, beanstalkd_systems})
       for (auto& s : make())
         list.push_back(std::move(s));
     return list;

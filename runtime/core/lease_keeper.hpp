@@ -212,8 +212,9 @@ private:
   dice chance_;
   std::vector<connection_state> connections_;
   entry_map entries_;
-  std::uint64_t held_bytes_ = 0;                       // Of their events.
-  boost::unordered_flat_map<message_id, fence_token, std::hash<message_id>> newest_; // The highest fence among a message's entries.
+  std::uint64_t held_bytes_ = 0; // Of their events.
+  boost::unordered_flat_map<message_id, fence_token, std::hash<message_id>>
+    newest_; // The highest fence among a message's entries.
   std::map<batch_id, batch_state> batches_;
   std::uint64_t last_batch_ = 0;
   mono_time next_attempt_end_ = mono_time::max(); // Not later than the first; may be early.
