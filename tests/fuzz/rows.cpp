@@ -146,9 +146,9 @@ row_map lived_rows() {
     if (c.where != tree::meta)
       continue;
     if (c.what == change::kind::put)
-      rows[c.key] = std::string{c.bytes()};
+      rows[std::string{std::string_view{c.key}}] = c.bytes();
     else
-      rows.erase(c.key);
+      rows.erase(std::string{std::string_view{c.key}});
   }
   return rows;
 }
