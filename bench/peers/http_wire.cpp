@@ -1,5 +1,7 @@
 #include "bench/peers/http_wire.hpp"
 
+#include "bench/peers/poll_until.hpp"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -182,18 +184,13 @@ std::uint64_t http_wire::send(std::string head, std::string body) {
 }
 
 std::vector<http_answer> http_wire::reap(std::chrono::nanoseconds at_most) {
-  const auto give_up = std::chrono::steady_clock::now() + at_most;
+  const auto give_up = now_ns() + static_cast<std::uint64_t>(at_most.count());
   std::vector<http_answer> answers;
   while (answers.empty()) {
     std::vector<pollfd> wishes;
     for (const auto& c : connections_)
       wishes.push_back(c->wish());
-    const auto left = std::max(std::chrono::nanoseconds(0), give_up - std::chrono::steady_clock::now());
-    const timespec bound{left.count() / 1'000'000'000, left.count() % 1'000'000'000};
-    const int ready = ppoll(wishes.data(), wishes.size(), &bound, nullptr);
-    if (ready < 0 && errno != EINTR)
-      fail("waiting for answers");
-    if (ready <= 0)
+    if (!poll_until(wishes, give_up, "the hub"))
       break;
     for (std::size_t i = 0; i < wishes.size(); ++i) {
       if ((wishes[i].revents & POLLOUT) != 0)

@@ -4,6 +4,7 @@
 #include "bench/peers/byte_wire.hpp"
 #include "bench/peers/daemon.hpp"
 #include "bench/peers/peers.hpp"
+#include "bench/peers/poll_until.hpp"
 
 #include <hiredis/hiredis.h>
 
@@ -223,19 +224,14 @@ public:
       wishes_.clear();
       for (const auto& l : lines_)
         wishes_.push_back({l->wire.fd(), static_cast<short>(POLLIN | (l->wire.has_unwritten() ? POLLOUT : 0)), 0});
-      const auto now = now_ns();
-      const auto left = give_up > now ? give_up - now : 0;
-      const timespec bound{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
-      const int ready = ppoll(wishes_.data(), wishes_.size(), &bound, nullptr);
-      if (ready < 0 && errno != EINTR)
-        throw std::runtime_error(std::string("waiting for Redis: ") + std::strerror(errno));
-      for (std::size_t i = 0; ready > 0 && i < lines_.size(); ++i) {
+      const bool ready = poll_until(wishes_, give_up, "Redis");
+      for (std::size_t i = 0; ready && i < lines_.size(); ++i) {
         if ((wishes_[i].revents & POLLOUT) != 0)
           lines_[i]->wire.flush();
         if ((wishes_[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && lines_[i]->wire.read())
           hear(*lines_[i], acknowledged);
       }
-      if (!acknowledged.empty() || left == 0)
+      if (!acknowledged.empty() || now_ns() >= give_up)
         return acknowledged;
     }
   }
