@@ -23,3 +23,12 @@ if(SALLYPORT_SANITIZE)
   target_compile_options(sallyport_build_flags INTERFACE -fsanitize=${SALLYPORT_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(sallyport_build_flags INTERFACE -fsanitize=${SALLYPORT_SANITIZE})
 endif()
+
+# The allocator of the programs that serve. Libraries leave that to whoever embeds them, and sanitizers bring their own.
+add_library(sallyport_allocator INTERFACE)
+if(NOT SALLYPORT_SANITIZE)
+  find_package(Jemalloc 5.0)
+  if(Jemalloc_FOUND)
+    target_link_libraries(sallyport_allocator INTERFACE Jemalloc::jemalloc)
+  endif()
+endif()

@@ -1,0 +1,15 @@
+# Finds jemalloc (Debian: libjemalloc-dev). Defines Jemalloc::jemalloc, Jemalloc_FOUND and Jemalloc_VERSION.
+include(FindPackageHandleStandardArgs)
+find_path(Jemalloc_INCLUDE_DIR jemalloc/jemalloc.h)
+find_library(Jemalloc_LIBRARY jemalloc)
+mark_as_advanced(Jemalloc_INCLUDE_DIR Jemalloc_LIBRARY)
+if(Jemalloc_INCLUDE_DIR)
+  file(STRINGS ${Jemalloc_INCLUDE_DIR}/jemalloc/jemalloc.h _line REGEX "^#define JEMALLOC_VERSION \"")
+  string(REGEX REPLACE ".*\"([0-9.]+)-.*" "\\1" Jemalloc_VERSION "${_line}")
+endif()
+find_package_handle_standard_args(Jemalloc REQUIRED_VARS Jemalloc_LIBRARY Jemalloc_INCLUDE_DIR VERSION_VAR Jemalloc_VERSION)
+if(Jemalloc_FOUND AND NOT TARGET Jemalloc::jemalloc)
+  add_library(Jemalloc::jemalloc UNKNOWN IMPORTED)
+  set_target_properties(Jemalloc::jemalloc PROPERTIES
+    IMPORTED_LOCATION ${Jemalloc_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${Jemalloc_INCLUDE_DIR})
+endif()
