@@ -8,12 +8,16 @@
 #include <thread>
 #include <vector>
 
+#include <pthread.h>
+
 namespace sallyport::cloud {
 
 struct io_pool::body {
   explicit body(unsigned count) : context(static_cast<int>(count)), work(context.get_executor()) {
-    for (unsigned i = 0; i < count; ++i)
+    for (unsigned i = 0; i < count; ++i) {
       threads.emplace_back([this] { context.run(); });
+      pthread_setname_np(threads.back().native_handle(), "hub-io");
+    }
   }
 
   boost::asio::io_context context;

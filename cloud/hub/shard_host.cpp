@@ -14,6 +14,8 @@
 #include <thread>
 #include <unordered_map>
 
+#include <pthread.h>
+
 namespace sallyport::cloud {
 
 namespace {
@@ -506,6 +508,9 @@ result<void> shard_host::start() {
   b.owner = std::thread{[&b] { b.own(); }};
   b.committer = std::thread{[&b] { b.commit(); }};
   b.clerk = std::thread{[&b] { b.run_clerk(); }};
+  pthread_setname_np(b.owner.native_handle(), "hub-shard");
+  pthread_setname_np(b.committer.native_handle(), "hub-committer");
+  pthread_setname_np(b.clerk.native_handle(), "hub-clerk");
   return {};
 }
 
