@@ -33,6 +33,9 @@ const options_of<hub_settings>& hub_options() {
              "Part of map_bytes above which new messages are refused; the rest is for settling.", {.min = 10, .max = 99}),
       option(&s::disk_reserve_bytes, "hub.disk_reserve_bytes",
              "Free disk below which new messages are refused; settling goes on.", {.min = 1 << 20}),
+      option(&s::journal_bytes, "hub.journal_bytes",
+             "The store's journal at most: small commits are one sync there, instead of two in the store itself. 0: none.",
+             {.max = 1 << 30}),
       option(&s::payload_cache_bytes, "hub.payload_cache_bytes", "Memory for events that are likely to be granted soon.", {}),
 
       section<s>("hub.tls", "The hub's certificate. Needed, but for `sallyport hub --dev`."),

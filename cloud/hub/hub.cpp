@@ -2,7 +2,7 @@
 
 #include "cloud/hub/api.hpp"
 #include "cloud/hub/server.hpp"
-#include "cloud/store/lmdb.hpp"
+#include "cloud/store/journaled.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -94,7 +94,9 @@ result<std::unique_ptr<hub_service>> hub_service::make(const config::hub_setting
     std::filesystem::create_directories(settings.data_dir, ec);
     if (ec)
       return {errc::invalid_config, "creating the data directory " + settings.data_dir + ": " + ec.message()};
-    ports.store = std::make_unique<lmdb_store>(lmdb_settings{settings.data_dir, settings.map_bytes, settings.disk_reserve_bytes});
+    ports.store =
+      std::make_unique<journaled_store>(lmdb_settings{settings.data_dir, settings.map_bytes, settings.disk_reserve_bytes},
+                                        journal_settings{.bytes = settings.journal_bytes});
   }
   ports.time = parts.time ? std::move(parts.time) : std::make_shared<real_time>();
   ports.on_stop = std::move(parts.on_fatal);

@@ -81,7 +81,8 @@ struct lmdb_store::body {
   void close();
 
   // -- appending
-  append_outcome append(epoch_number epoch, std::uint64_t tail, const batch& changes);
+  append_outcome append(epoch_number epoch, std::uint64_t tail, std::uint64_t new_tail, const batch& changes, const batch& then);
+  [[nodiscard]] std::uint64_t reach_of(std::uint64_t changes, std::uint64_t bytes, std::uint64_t used) const;
   int ripen_free_pages();
   [[nodiscard]] std::uint64_t pages_in_use(MDB_txn* txn) const;
   int back_pages(std::uint64_t pages);
@@ -269,20 +270,26 @@ void lmdb_store::close() {
 // -------------------------------------------------------------------------------------------------------------- appending
 
 append_outcome lmdb_store::append(epoch_number epoch, std::uint64_t tail, const batch& changes) {
+  return append_many(epoch, tail, tail + 1, changes);
+}
+
+append_outcome lmdb_store::append_many(epoch_number epoch, std::uint64_t tail, std::uint64_t new_tail, const batch& changes,
+                                       const batch& then) {
   auto& b = *body_;
   if (!b.env)
     return {append_status::failed, 0, "the store is not open"};
-  auto outcome = b.append(epoch, tail, changes);
+  auto outcome = b.append(epoch, tail, new_tail, changes, then);
   if (outcome.status == append_status::full && b.starved) {
     // What the last two commits freed cannot be taken yet, and in a full store it may be all there is.
     if (const int rc = b.ripen_free_pages())
       return b.judge_commit(rc);
-    outcome = b.append(epoch, tail, changes);
+    outcome = b.append(epoch, tail, new_tail, changes, then);
   }
   return outcome;
 }
 
-append_outcome lmdb_store::body::append(epoch_number epoch, std::uint64_t tail, const batch& changes) {
+append_outcome lmdb_store::body::append(epoch_number epoch, std::uint64_t tail, std::uint64_t new_tail, const batch& changes,
+                                        const batch& then) {
   starved = false;
   transaction txn;
   if (const int rc = txn.begin(env, 0))
@@ -301,8 +308,10 @@ append_outcome lmdb_store::body::append(epoch_number epoch, std::uint64_t tail, 
 
   records::byte_count bytes;
   int rc = records::apply(txn.get(), trees, changes, &bytes);
+  if (rc == 0 && !then.empty())
+    rc = records::apply(txn.get(), trees, then, &bytes);
   if (rc == 0)
-    rc = records::write_header(txn.get(), trees, {lmdb_store_format, epoch.value, tail + 1});
+    rc = records::write_header(txn.get(), trees, {lmdb_store_format, epoch.value, new_tail});
   starved = rc == MDB_MAP_FULL || is_no_space(rc);
   if (rc != 0)
     return {starved ? append_status::full : append_status::failed, 0, reason_of(rc)};
@@ -313,12 +322,8 @@ append_outcome lmdb_store::body::append(epoch_number epoch, std::uint64_t tail, 
     return {append_status::full, 0,
             "the store has reached its capacity of " + std::to_string((map_pages - drain_pages) * page_bytes) + " bytes"};
 
-  // Blocks first, pages after: so a full disk is noticed before anything is written. The commit may extend the file by what the
-  // batch touches: a leaf and its share of inner pages for each change, and each page of a long value.
-  MDB_envinfo info;
-  mdb_env_info(env, &info);
-  const auto touched = 64 + 4 * changes.size() + 2 * (bytes.added + bytes.removed) / page_bytes;
-  const auto reach = std::min(map_pages, info.me_last_pgno + 1 + touched);
+  // Blocks first, pages after: so a full disk is noticed before anything is written.
+  const auto reach = std::min(map_pages, reach_of(changes.size() + then.size(), bytes.added + bytes.removed, used));
   rc = back_pages(std::max(reach, used + drain_pages));
   if (is_no_space(rc)) {
     if (grows && used + drain_pages > backed_pages)
@@ -331,7 +336,7 @@ append_outcome lmdb_store::body::append(epoch_number epoch, std::uint64_t tail, 
 
   rc = txn.commit();
   starved = rc == MDB_MAP_FULL || is_no_space(rc);
-  return rc == 0 ? append_outcome{append_status::durable, tail + 1, {}} : judge_commit(rc);
+  return rc == 0 ? append_outcome{append_status::durable, new_tail, {}} : judge_commit(rc);
 }
 
 // A commit writes the new pages, syncs, and then overwrites the older header page through an O_DSYNC descriptor. Until that last
@@ -346,6 +351,63 @@ append_outcome lmdb_store::body::judge_commit(int rc) {
   if (rc == EIO)
     return {append_status::unknown, 0, "the commit could not be written or synced: " + reason, true};
   return {append_status::failed, 0, reason};
+}
+
+// How far a commit may extend the file, in pages: by what the batch touches, which is a leaf and its share of inner pages for each
+// change (and no more leaves than there are), and each page of a long value.
+std::uint64_t lmdb_store::body::reach_of(std::uint64_t changes, std::uint64_t bytes, std::uint64_t used) const {
+  MDB_envinfo info;
+  mdb_env_info(env, &info);
+  return info.me_last_pgno + 1 + 64 + 4 * std::min(changes, used) + 2 * bytes / page_bytes;
+}
+
+// Of the pages in use only an upper bound is at hand without a transaction: all that were ever used.
+bool lmdb_store::has_room_for(std::uint64_t changes, std::uint64_t bytes) {
+  auto& b = *body_;
+  if (!b.env)
+    return false;
+  const auto reach = b.reach_of(changes, bytes, b.reach_of(0, bytes, 0));
+  return reach + b.drain_pages <= b.map_pages && b.back_pages(reach + b.drain_pages) == 0;
+}
+
+result<std::uint64_t> lmdb_store::content_bytes_under(const batch& changes) {
+  auto& b = *body_;
+  auto reader = b.borrow_reader();
+  if (!reader)
+    return reader.err();
+  std::uint64_t bytes = 0;
+  int rc = 0;
+  for (const auto& c : changes) {
+    if (c.where != tree::content)
+      continue;
+    std::uint64_t size = 0;
+    rc = records::content_size(*reader, b.trees, c.key, &size);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+      break;
+    bytes += size;
+  }
+  b.give_back(*reader);
+  if (rc != 0 && rc != MDB_NOTFOUND)
+    return judge(rc, "look into", b.file);
+  return bytes;
+}
+
+result<std::string> lmdb_store::last_key(tree where) {
+  auto& b = *body_;
+  transaction txn;
+  MDB_cursor* cursor = nullptr;
+  MDB_val key{}, value;
+  int rc = txn.begin(b.env, MDB_RDONLY);
+  if (rc == 0)
+    rc = mdb_cursor_open(txn.get(), where == tree::meta ? b.trees.meta : b.trees.content, &cursor);
+  if (rc == 0)
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+  auto last = rc == 0 ? std::string{records::as_view(key)} : std::string{};
+  if (cursor)
+    mdb_cursor_close(cursor);
+  if (rc != 0 && rc != MDB_NOTFOUND)
+    return judge(rc, "find the last record of", b.file);
+  return last;
 }
 
 // LMDB keeps what a commit freed from the next two, for the sake of its readers and of the older header page. Two commits that

@@ -37,12 +37,26 @@ public:
   store_space space() override;
   void close() override;
 
+  // -- for the journal before it, on the committer like append
+
+  /// What several appends have changed, as one that leads to `new_tail`; those in `then` come last.
+  append_outcome append_many(epoch_number epoch, std::uint64_t tail, std::uint64_t new_tail, const batch& changes,
+                             const batch& then = {});
+  /// Whether append_many will not be short of room for so many changes, which add and remove so many bytes (keys and values), whatever
+  /// happens meanwhile: beside the drain reserve the map has pages for them that were never used, and the disk has promised the blocks.
+  [[nodiscard]] bool has_room_for(std::uint64_t changes, std::uint64_t bytes);
+  /// How many bytes of content lie under the keys that a batch deletes or writes over. Errors: store_io, store_damaged.
+  [[nodiscard]] result<std::uint64_t> content_bytes_under(const batch& changes);
+  /// The last key of a tree, empty when the tree is. Errors: store_io, store_damaged.
+  [[nodiscard]] result<std::string> last_key(tree where);
+
 private:
   struct body;
   std::unique_ptr<body> body_;
 };
 
-/// The format this program writes. A store of a higher one is refused with store_newer.
-inline constexpr std::uint32_t lmdb_store_format = 1;
+/// The format this program writes; it reads all lower ones, and takes a store that has one over into this. A store of a higher one is
+/// refused with store_newer. 1: no journal. 2: store.journal may hold appends beyond the tail.
+inline constexpr std::uint32_t lmdb_store_format = 2;
 
 } // namespace sallyport::cloud

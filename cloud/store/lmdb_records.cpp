@@ -1,5 +1,6 @@
 #include "cloud/store/lmdb_records.hpp"
 
+#include "cloud/store/bytes.hpp"
 #include "cloud/store/checksum.hpp"
 #include "protocol/assert.hpp"
 
@@ -20,20 +21,6 @@ constexpr std::size_t manifest_bytes = 1 + 8; // form, length
 constexpr std::string_view header_key = "header";
 constexpr std::string_view header_magic = "SALLYPRT";
 constexpr std::size_t header_bytes = 32;
-
-template <class Number>
-void write_little(char* to, Number value) {
-  for (std::size_t i = 0; i < sizeof value; ++i)
-    to[i] = static_cast<char>(value >> (8 * i));
-}
-
-template <class Number>
-Number read_little(const char* from) {
-  Number value = 0;
-  for (std::size_t i = 0; i < sizeof value; ++i)
-    value |= static_cast<Number>(static_cast<unsigned char>(from[i])) << (8 * i);
-  return value;
-}
 
 std::uint32_t header_crc(const char* bytes) {
   return crc32c(crc32c(0, {bytes, 12}), {bytes + 16, 16});
@@ -201,7 +188,7 @@ int read_header(MDB_txn* txn, const trees& in, std::uint32_t known, header* h) {
   if (stored.size() < 12 || stored.substr(0, header_magic.size()) != header_magic)
     return record_damaged;
   *h = {read_little<std::uint32_t>(stored.data() + 8), 0, 0};
-  if (h->format != known)
+  if (h->format == 0 || h->format > known)
     return 0;
   if (stored.size() != header_bytes || read_little<std::uint32_t>(stored.data() + 12) != header_crc(stored.data()))
     return record_damaged;
@@ -241,6 +228,19 @@ int apply(MDB_txn* txn, const trees& in, const batch& changes, byte_count* bytes
 
 std::optional<std::string_view> meta_value(std::string_view key, std::string_view stored) {
   return unseal(key, stored);
+}
+
+int content_size(MDB_txn* txn, const trees& in, std::string_view key, std::uint64_t* size) {
+  auto wanted = as_val(key);
+  MDB_val stored;
+  if (const int rc = mdb_get(txn, in.content, &wanted, &stored))
+    return rc;
+  const auto body = unseal(key, as_view(stored));
+  std::optional<std::uint64_t> in_pieces;
+  if (!body || !read_form(*body, &in_pieces))
+    return record_damaged;
+  *size = in_pieces.value_or(body->size() - 1);
+  return 0;
 }
 
 int read_content(MDB_txn* txn, const trees& in, std::string_view key, std::shared_ptr<const std::string>* content) {

@@ -35,8 +35,7 @@ struct header {
   std::uint64_t epoch = 0;
   std::uint64_t tail = 0;
 };
-/// record_damaged when it is not a header of ours. Of a format other than `known` only the format is given: the rest may mean
-/// anything.
+/// record_damaged when it is not a header of ours. Of a format beyond `known` only the format is given: the rest may mean anything.
 [[nodiscard]] int read_header(MDB_txn* txn, const trees& in, std::uint32_t known, header* h);
 [[nodiscard]] int write_header(MDB_txn* txn, const trees& in, const header& h);
 
@@ -52,6 +51,9 @@ struct byte_count {
 [[nodiscard]] std::optional<std::string_view> meta_value(std::string_view key, std::string_view stored);
 /// A copy of the content under a key; MDB_NOTFOUND when there is none.
 [[nodiscard]] int read_content(MDB_txn* txn, const trees& in, std::string_view key, std::shared_ptr<const std::string>* content);
+
+/// How long the content under a key is; MDB_NOTFOUND when there is none, record_damaged when that cannot be said.
+[[nodiscard]] int content_size(MDB_txn* txn, const trees& in, std::string_view key, std::uint64_t* size);
 
 [[nodiscard]] inline MDB_val as_val(std::string_view text) {
   return {text.size(), const_cast<char*>(text.data())};

@@ -25,8 +25,10 @@ shard_settings hub::settings() {
 }
 
 result<void> hub::open(clock at) {
-  // The smallest map there is: an image is small then, and grows into its edge soon.
-  store_ = std::make_unique<lmdb_store>(lmdb_settings{.directory = directory_, .map_bytes = std::uint64_t{4} << 20});
+  // The smallest map there is: an image is small then, and grows into its edge soon. A journal that is soon at its end, and appends on
+  // either side of what it takes.
+  store_ = std::make_unique<journaled_store>(lmdb_settings{.directory = directory_, .map_bytes = std::uint64_t{4} << 20},
+                                             journal_settings{.bytes = 64 << 10, .batch_bytes = 4 << 10});
   core_ = std::make_unique<shard>(settings());
   const auto wall = at == clock::right ? static_cast<std::uint64_t>(now_.wall.time_since_epoch().count()) : 0;
   auto opened = store_->open({wall});

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cloud/core/shard.hpp"
-#include "cloud/store/lmdb.hpp"
+#include "cloud/store/journaled.hpp"
 
 #include <filesystem>
 #include <functional>
@@ -55,7 +55,7 @@ private:
   std::filesystem::path directory_;
   const instant& now_;
   mistakes planted_;
-  std::unique_ptr<cloud::lmdb_store> store_;
+  std::unique_ptr<cloud::journaled_store> store_;
   std::unique_ptr<cloud::shard> core_;
   std::optional<cloud::duty::append> append_;
   std::uint64_t next_ticket_ = 1;

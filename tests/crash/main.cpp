@@ -2,6 +2,7 @@
 #include "protocol/probe.hpp"
 #include "tests/cloud/store/samples.hpp"
 #include "tests/crash/run.hpp"
+#include "tests/crash/shim.hpp"
 
 #include <fmt/format.h>
 #include <lmdb.h>
@@ -47,6 +48,7 @@ constexpr std::array planted = {
   // The flags themselves: the shim adds them where the store opens its environment.
   named_mistake{"MDB_NOSYNC", MDB_NOSYNC},
   named_mistake{"MDB_NOMETASYNC", MDB_NOMETASYNC},
+  named_mistake{"journal_not_synced", journal_not_synced},
   named_mistake{"answer_before_durable", 0, {}, mutant::answer_before_durable},
   named_mistake{"believe_failed_appends", 0, {.believe_failed_appends = true}, mutant::none, true},
   named_mistake{"waiters_survive_reopen", 0, {}, mutant::waiters_survive_reopen, true},

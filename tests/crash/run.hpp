@@ -12,7 +12,7 @@ namespace sallyport::crash {
 
 struct run_settings {
   play what;
-  unsigned lmdb_flags = 0;       // Added to those the store opens LMDB with.
+  unsigned lmdb_flags = 0;       // Added to those the store opens LMDB with; or journal_not_synced.
   unsigned subsets = 64;         // Of the sectors that may be lost, for each moment.
   bool until_caught = false;     // Stop at the first violation.
   std::filesystem::path scratch; // A directory in memory, the caller's, for the hub's life and for the images.

@@ -183,10 +183,12 @@ int sync(int fd, long system_call) {
     return static_cast<int>(::syscall(system_call, fd));
   auto head = record_of(record_kind::sync, number_of(facts), 0);
   std::string name;
+  char place[4096];
+  const auto length = ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), place, sizeof place - 1);
+  place[std::max<ssize_t>(length, 0)] = 0;
+  if ((r.env_flags & journal_not_synced) != 0 && std::string_view{place}.ends_with("/store.journal"))
+    return 0;
   if (S_ISDIR(facts.st_mode)) {
-    char place[4096];
-    const auto length = ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), place, sizeof place - 1);
-    place[std::max<ssize_t>(length, 0)] = 0;
     // The directory under watch itself is the parent of what is made in it.
     if (!is_watched((std::string{place} + "/").c_str(), name))
       return static_cast<int>(::syscall(system_call, fd));
@@ -303,7 +305,7 @@ void sallyport_crash_mark(const char* text) {
 
 int mdb_env_open(void* env, const char* path, unsigned flags, mode_t mode) {
   static const auto real = reinterpret_cast<int (*)(void*, const char*, unsigned, mode_t)>(next("mdb_env_open"));
-  return real(env, path, flags | (me().on ? me().env_flags : 0), mode);
+  return real(env, path, flags | (me().on ? me().env_flags & ~journal_not_synced : 0), mode);
 }
 
 // -- bytes

@@ -54,9 +54,12 @@ struct fault_plan {
   std::uint32_t calls = 1;
 };
 
+/// Beside LMDB's flags: syncs of a file named store.journal are not made, and said to have been.
+inline constexpr unsigned journal_not_synced = 1u << 31;
+
 extern "C" {
 /// Recording begins: files below `directory` (absolute), into `log`, which stays the caller's. `env_flags` are added to those that
-/// LMDB's environments are opened with.
+/// LMDB's environments are opened with, but for journal_not_synced.
 void sallyport_crash_begin(const char* directory, int log, const fault_plan* plan, unsigned env_flags);
 /// Ends it, and says how many calls failed because the plan said so.
 std::uint32_t sallyport_crash_end();

@@ -114,7 +114,8 @@ public:
   [[nodiscard]] durable_question question(const std::string& request, std::vector<std::string> answer,
                                           const std::string& stored) const {
     // Symbolic links on the way, as a temporary directory may have, are followed in the trace.
-    return {request, std::move(answer), std::filesystem::weakly_canonical(folder_ / "hub").string() + "/store.mdb", stored};
+    const auto data = std::filesystem::weakly_canonical(folder_ / "hub").string();
+    return {request, std::move(answer), data + "/store.mdb", stored, data + "/store.journal"};
   }
 
 private:

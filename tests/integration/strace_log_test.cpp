@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const durable_question about_m1{R"("m1")", {"HTTP/1.1 201", "m1"}, "/d/hub/store.mdb", "m1"};
+const durable_question about_m1{R"("m1")", {"HTTP/1.1 201", "m1"}, "/d/hub/store.mdb", "m1", "/d/hub/store.journal"};
 
 // The parts of a good commit, to be put together in any order.
 const std::string opened = R"(7 openat(AT_FDCWD</d>, "hub/store.mdb", O_RDWR|O_CREAT|O_CLOEXEC, 0600) = 9</d/hub/store.mdb>
@@ -39,6 +39,19 @@ TEST(strace_log, an_answer_after_write_sync_and_header_is_durable) {
   EXPECT_EQ(judged(opened + came + written + synced + counted + answered), "");
   EXPECT_EQ(commits_between(strace_log{opened + counted + came + written + synced + counted + answered + counted}, {about_m1}),
             1u);
+}
+
+TEST(strace_log, an_answer_after_a_record_in_the_journal_and_its_sync_is_durable) {
+  const std::string record = R"(9 pwrite64(13</d/hub/store.journal>, "SPJ1\0\0m1\0", 4096, 8192) = 4096
+)";
+  const std::string sync = "9 fdatasync(13</d/hub/store.journal>) = 0\n";
+  EXPECT_EQ(judged(opened + came + record + sync + answered), "");
+  EXPECT_EQ(commits_between(strace_log{opened + sync + came + record + sync + answered + sync}, {about_m1}), 1u);
+  EXPECT_THAT(judged(opened + came + record + answered + sync), HasSubstr("was not synced"));
+  EXPECT_THAT(judged(opened + came + sync + record + answered), HasSubstr("was not synced"));
+  EXPECT_THAT(judged(opened + came + record + synced + answered), HasSubstr("was not synced")) << "the other file's sync";
+  EXPECT_THAT(judged(opened + came + written + sync + counted + answered), HasSubstr("was not synced"));
+  EXPECT_THAT(judged(opened + record + came + sync + answered), HasSubstr("nothing of it was written"));
 }
 
 TEST(strace_log, an_answer_before_any_of_them_is_not) {

@@ -172,7 +172,8 @@ std::string why_not_durable(const strace_log& log, const durable_question& about
     return span + ": it was not waited for";
 
   const auto between = [&](const traced_call& c, std::size_t after) {
-    return c.file == about.store && c.began > after && c.ended != 0 && c.ended < answer->began;
+    return (c.file == about.store || (!about.journal.empty() && c.file == about.journal)) && c.began > after && c.ended != 0
+           && c.ended < answer->began;
   };
   std::string missing = span + ": nothing of it was written to " + about.store + " in between";
   for (const auto& data : log.calls()) {
@@ -181,11 +182,13 @@ std::string why_not_durable(const strace_log& log, const durable_question& about
       continue;
     missing = span + ": what was written in " + in_line(data) + " was not synced in between";
     for (const auto& sync : log.calls()) {
-      if (!is_sync(sync) || !between(sync, data.ended) || *sync.result != 0)
+      if (!is_sync(sync) || sync.file != data.file || !between(sync, data.ended) || *sync.result != 0)
         continue;
+      if (data.file != about.store)
+        return {};
       missing = span + ": after the sync of " + in_line(sync) + " no O_DSYNC write made it count";
       for (const auto& page : log.calls())
-        if (is_write(page) && page.synced && between(page, sync.ended) && *page.result > 0)
+        if (is_write(page) && page.synced && page.file == about.store && between(page, sync.ended) && *page.result > 0)
           return {};
     }
   }
@@ -199,8 +202,9 @@ std::size_t commits_between(const strace_log& log, const std::vector<durable_que
     if (const auto* answer = answer_of(log, a))
       last = std::max(last, answer->began);
   return static_cast<std::size_t>(std::count_if(log.calls().begin(), log.calls().end(), [&](const traced_call& c) {
-    return request && is_write(c) && c.synced && c.file == answers[0].store && c.began > request->ended && c.ended != 0
-           && c.ended < last;
+    const bool commits = (is_write(c) && c.synced && c.file == answers[0].store)
+                         || (is_sync(c) && !answers[0].journal.empty() && c.file == answers[0].journal);
+    return request && commits && c.began > request->ended && c.ended != 0 && c.ended < last;
   }));
 }
 

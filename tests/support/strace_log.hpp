@@ -43,14 +43,16 @@ struct durable_question {
   std::vector<std::string> answer; // The first thing sent over a socket that contains all of these.
   std::string store;               // Path of the store's file.
   std::string stored;              // What must be among the bytes written to it; may be empty.
+  std::string journal;             // Path of the journal before the store; empty: there is none.
 };
 
 /// Empty when the answer was durable; else what is missing, with the lines. Durable is an answer whose sending began after all of these,
-/// in this order: the request had come; its bytes were written to the store; a sync of the store that began after that had returned;
-/// and a write through an O_DSYNC descriptor, of the page which makes them count, had returned.
+/// in this order: the request had come; its bytes were written to the journal, or to the store; a sync of that file which began after that
+/// had returned; and, for the store, a write through an O_DSYNC descriptor, of the page which makes them count, had returned.
 [[nodiscard]] std::string why_not_durable(const strace_log& log, const durable_question& about);
 
-/// How many pages that make a commit count were written between the request and the last of its answers.
+/// How many commits there were between the request and the last of its answers: syncs of the journal, and writes of the store's page that
+/// makes one count.
 [[nodiscard]] std::size_t commits_between(const strace_log& log, const std::vector<durable_question>& answers);
 
 /// Why strace may trace nothing here (a container without the right to ptrace); nothing when it may. Throws std::runtime_error when it

@@ -201,6 +201,7 @@ TYPED_TEST_P(store_conformance, a_value_replaced_by_a_longer_or_shorter_one_leav
   }
   ASSERT_EQ(this->append({testing::del(tree::content, "k")}), append_status::durable);
   EXPECT_EQ(this->content("k"), "nothing");
+  this->reopen(); // What was deleted may count as used for a while.
   EXPECT_LE(this->store->space().used_bytes, empty + 64 * 1024);
 }
 

@@ -1,6 +1,6 @@
 // The embedded store on a disk that fails. The C library's writing calls are defined here, in front of it, for this test program:
 // LMDB and the store call these, which pass on, count, refuse, or write down what a power cut would have to choose from.
-#include "cloud/store/lmdb.hpp"
+#include "cloud/store/journaled.hpp"
 #include "tests/cloud/store/samples.hpp"
 
 #include <gtest/gtest.h>
@@ -92,7 +92,7 @@ ssize_t pwrite(int fd, const void* from, size_t size, off_t at) {
     return -1;
   }
   if (board.short_writes && !header)
-    size /= 2;
+    size -= size / 2; // Never nothing.
   const auto written = ::syscall(SYS_pwrite64, fd, from, size, at);
   record(fd, {header ? disk_event::kind::written_through : disk_event::kind::write, static_cast<std::uint64_t>(at),
               std::string{static_cast<const char*>(from), size}});
@@ -327,6 +327,129 @@ TEST_F(lmdb_faults, a_store_on_a_real_file_system_without_room_drains) {
     fill_and_drain(small, 100);
   }
   ::umount(directory.path().c_str());
+}
+
+// -- with a journal before it
+
+class journal_faults : public ::testing::Test {
+protected:
+  ~journal_faults() override {
+    heal();
+    store.close();
+  }
+  static void heal() {
+    board.sync_error = board.write_error = board.header_write_error = 0;
+    board.short_writes = board.no_space = false;
+  }
+  void open() {
+    const auto opened = store.open({});
+    ASSERT_TRUE(opened.ok()) << to_string(opened.err());
+    epoch = opened->epoch;
+    tail = opened->tail;
+  }
+  append_outcome append(const batch& changes) {
+    auto outcome = store.append(epoch, tail, changes);
+    if (outcome.status == append_status::durable)
+      tail = outcome.tail;
+    return outcome;
+  }
+  /// Nothing may have changed; or it is open, and then the record is there or not.
+  void reopen_and_expect(bool second_may_be_there) {
+    store.close();
+    open();
+    auto records = testing::replayed(store);
+    if (second_may_be_there)
+      records.erase("second");
+    EXPECT_EQ(records, (std::map<std::string, std::string>{{"first", "1"}}));
+    EXPECT_EQ(append({testing::put_meta("third", "3")}).status, append_status::durable);
+  }
+
+  testing::temporary_directory directory;
+  journaled_store store{{.directory = directory.path(), .map_bytes = 16 << 20}, {}};
+  epoch_number epoch;
+  std::uint64_t tail = 0;
+};
+
+TEST_F(journal_faults, a_small_append_is_one_sync_and_no_header) {
+  open();
+  ASSERT_EQ(append({testing::put_meta("grow", "the file")}).status, append_status::durable);
+  for (std::uint64_t i = 0; i < 10; ++i) {
+    const int syncs = board.syncs, header_writes = board.header_writes;
+    ASSERT_EQ(append({testing::put_meta(testing::key_of(i), "v")}).status, append_status::durable);
+    EXPECT_EQ(board.syncs, syncs + 1);
+    EXPECT_EQ(board.header_writes, header_writes);
+  }
+}
+
+TEST_F(journal_faults, after_a_failed_sync_the_outcome_is_unknown_and_the_process_is_told_to_end) {
+  open();
+  ASSERT_EQ(append({testing::put_meta("first", "1")}).status, append_status::durable);
+  board.sync_error = EIO;
+  const auto outcome = append({testing::put_meta("second", "2")});
+  EXPECT_EQ(outcome.status, append_status::unknown);
+  EXPECT_TRUE(outcome.sync_failed);
+  heal();
+  const auto next = append({testing::put_meta("third", "3")});
+  EXPECT_EQ(next.status, append_status::failed);
+  EXPECT_NE(next.detail.find("reopened"), std::string::npos) << next.detail;
+  reopen_and_expect(true);
+}
+
+TEST_F(journal_faults, a_write_that_fails_leaves_the_outcome_open) {
+  open();
+  ASSERT_EQ(append({testing::put_meta("first", "1")}).status, append_status::durable);
+  board.write_error = EIO;
+  const auto outcome = append({testing::put_meta("second", "2")});
+  EXPECT_EQ(outcome.status, append_status::unknown);
+  EXPECT_FALSE(outcome.sync_failed);
+  heal();
+  reopen_and_expect(true);
+}
+
+TEST_F(journal_faults, short_writes_are_continued) {
+  open();
+  ASSERT_EQ(append({testing::put_meta("first", "1")}).status, append_status::durable);
+  board.short_writes = true;
+  EXPECT_EQ(append({testing::put_meta("second", testing::value_of(2, 20'000))}).status, append_status::durable);
+  heal();
+  reopen_and_expect(true);
+}
+
+TEST_F(journal_faults, where_neither_journal_nor_store_has_room_nothing_has_changed) {
+  open();
+  ASSERT_EQ(append({testing::put_meta("first", "1")}).status, append_status::durable);
+  board.write_error = ENOSPC;
+  EXPECT_NE(append({testing::put_meta("second", "2")}).status, append_status::durable);
+  heal();
+  reopen_and_expect(false);
+}
+
+TEST_F(journal_faults, a_checkpoint_that_fails_loses_nothing) {
+  open();
+  ASSERT_EQ(append({testing::put_meta("first", "1")}).status, append_status::durable);
+  board.header_write_error = EIO;
+  const auto outcome = append({testing::put_meta("second", testing::value_of(1, 100'000))});
+  EXPECT_EQ(outcome.status, append_status::unknown);
+  EXPECT_TRUE(outcome.sync_failed);
+  heal();
+  reopen_and_expect(true);
+}
+
+TEST_F(journal_faults, a_store_on_a_full_disk_drains_within_the_blocks_it_has) {
+  journaled_store big{{.directory = directory.path() / "big", .map_bytes = std::uint64_t{64} << 20}, {}};
+  ASSERT_TRUE(big.open({}).ok());
+  big.close();
+  struct stat facts {};
+  ASSERT_EQ(::stat((directory.path() / "big" / "store.mdb").c_str(), &facts), 0);
+  board.last_block_end = static_cast<std::uint64_t>(facts.st_blocks) * 512;
+  board.no_space = true;
+  fill_and_drain(big, 300);
+}
+
+TEST_F(journal_faults, a_store_in_a_full_map_drains_in_large_batches) {
+  journaled_store small{{.directory = directory.path() / "small", .map_bytes = std::uint64_t{16} << 20},
+                        {.bytes = 4 << 20, .batch_bytes = 256 << 10}};
+  fill_and_drain(small, 100);
 }
 
 // -- power cuts

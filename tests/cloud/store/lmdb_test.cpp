@@ -325,7 +325,8 @@ TEST_F(header_test, a_newer_store_format_is_refused_with_both_versions) {
   EXPECT_EQ(refused.code, errc::store_newer);
   EXPECT_THAT(refused.detail, HasSubstr("store format 7"));
   EXPECT_THAT(refused.detail, HasSubstr("reads format " + std::to_string(lmdb_store_format)));
-  rewrite_header(8, std::string("\1\0\0\0", 4));
+  static_assert(lmdb_store_format == 2);
+  rewrite_header(8, std::string("\2\0\0\0", 4));
   EXPECT_EQ(open_error().detail, "it opened");
 }
 

@@ -1,5 +1,5 @@
 // The embedded store and other processes: refused, fenced, killed.
-#include "cloud/store/lmdb.hpp"
+#include "cloud/store/journaled.hpp"
 #include "tests/cloud/store/kill_model.hpp"
 
 #include <gmock/gmock.h>
@@ -105,7 +105,7 @@ protected:
 TEST_F(store_process, a_second_process_is_refused_while_the_first_lives_and_not_after_it_was_killed) {
   writer owner{"hold", directory};
   ASSERT_EQ(owner.line(), "open 1");
-  lmdb_store store{settings()};
+  journaled_store store{settings(), {}};
   const auto refused = store.open({});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.err().code, errc::store_locked);
@@ -120,8 +120,22 @@ TEST_F(store_process, a_second_process_is_refused_while_the_first_lives_and_not_
   EXPECT_EQ(WEXITSTATUS(late.wait()), 3);
 }
 
+TEST_F(store_process, an_owner_whose_lock_file_was_deleted_keeps_others_out_by_its_journal) {
+  journaled_store store{settings(), {}};
+  const auto opened = store.open({});
+  ASSERT_TRUE(opened.ok());
+  const auto first = store.append(opened->epoch, opened->tail, {testing::put_meta("kept", "1")});
+  ASSERT_EQ(first.status, append_status::durable);
+  std::filesystem::remove(directory / "owner.lock");
+  writer usurper{"hold", directory};
+  EXPECT_THAT(usurper.line(), ::testing::AllOf(::testing::StartsWith("store_locked"), ::testing::HasSubstr("store.journal")));
+  EXPECT_EQ(WEXITSTATUS(usurper.wait()), 3);
+  EXPECT_EQ(store.append(opened->epoch, first.tail, {testing::put_meta("also", "2")}).status, append_status::durable);
+  EXPECT_EQ(testing::replayed(store), (std::map<std::string, std::string>{{"also", "2"}, {"kept", "1"}}));
+}
+
 TEST_F(store_process, an_owner_whose_lock_file_was_deleted_is_fenced_by_the_next) {
-  lmdb_store store{settings()};
+  lmdb_store store{settings()}; // Without a journal that would be locked.
   const auto opened = store.open({});
   ASSERT_TRUE(opened.ok());
   const auto first = store.append(opened->epoch, opened->tail, {testing::put_meta("kept", "1")});
@@ -152,7 +166,7 @@ TEST_F(store_process, killed_at_any_moment_leaves_every_acknowledged_append_and_
     victim.kill();
     acknowledged = victim.last_acknowledged(acknowledged);
 
-    lmdb_store store{settings()};
+    journaled_store store{settings(), {}};
     const auto opened = store.open({});
     ASSERT_TRUE(opened.ok()) << to_string(opened.err()) << " in life " << life;
     ASSERT_TRUE(opened->tail == acknowledged || opened->tail == acknowledged + 1) << opened->tail << " after " << acknowledged;

@@ -1,7 +1,7 @@
 // A process that owns a store, for tests that need a real one: to be refused, fenced or killed.
 //   cloud_store_writer hold DIR          opens, says "open <epoch>", and closes when its input ends
 //   cloud_store_writer write DIR         appends kill_model batches for ever and says each tail that was acknowledged
-#include "cloud/store/lmdb.hpp"
+#include "cloud/store/journaled.hpp"
 #include "tests/cloud/store/kill_model.hpp"
 
 #include <cstdio>
@@ -13,7 +13,9 @@ int main(int argc, char** argv) {
   using namespace sallyport;
   if (argc < 3)
     return 2;
-  cloud::lmdb_store store{{.directory = argv[2], .map_bytes = std::uint64_t{64} << 20}};
+  // Small enough that appends of the model fall on either side, and that its end comes often.
+  cloud::journaled_store store{{.directory = argv[2], .map_bytes = std::uint64_t{64} << 20},
+                               {.bytes = 512 << 10, .batch_bytes = 48 << 10}};
   const auto opened = store.open({});
   if (!opened) {
     std::printf("%s\n", to_string(opened.err()).c_str());
