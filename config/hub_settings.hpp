@@ -38,7 +38,7 @@ struct hub_settings {
   std::uint64_t map_bytes = 256ull << 30;      // Address space of the store.
   std::uint32_t high_water_percent = 90;       // Of the map: enqueues are refused above.
   std::uint64_t disk_reserve_bytes = 64 << 20; // Free disk below which enqueues are refused.
-  std::uint64_t journal_bytes = 32 << 20;      // 0: none.
+  std::uint64_t journal_bytes = 8 << 20;       // 0: none.
   std::uint64_t payload_cache_bytes = 64 << 20;
 };
 

@@ -2,6 +2,7 @@
 
 #include "cloud/store/bytes.hpp"
 #include "cloud/store/checksum.hpp"
+#include "protocol/assert.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 namespace sallyport::cloud {
@@ -23,6 +25,7 @@ constexpr std::string_view file_magic = "SALLYJRN";
 constexpr std::size_t salt_bytes = 16;
 constexpr std::size_t head_bytes = 32;
 constexpr std::size_t change_bytes = 7;
+constexpr std::size_t key_bytes_max = 400;
 constexpr std::uint64_t payload_max = std::uint64_t{64} << 20;
 
 constexpr std::uint64_t round_up(std::uint64_t bytes) {
@@ -102,6 +105,7 @@ result<void> journal::open() {
   if (is_new)
     draft += ".new";
   lmdb_files::file_handle handle{::open(draft.c_str(), O_RDWR | O_CLOEXEC | (is_new ? O_CREAT : 0), 0600)};
+  reason_ = handle ? 0 : errno;
   if (!handle)
     return errno == EISDIR ? result<void>{errc::store_damaged, draft.string() + " is a directory where the journal should be"}
                            : result<void>{lmdb_files::io_error("open the journal", draft, errno)};
@@ -112,6 +116,9 @@ result<void> journal::open() {
   if (is_new)
     if (auto made = create(handle.get(), draft); !made)
       return made;
+  // Whoever has named it may have died before its name was durable.
+  if (auto named = lmdb_files::sync_directory(file_.parent_path()); !named)
+    return named;
   char head[block];
   if (::fstat(handle.get(), &facts) != 0 || read_all(handle.get(), head, sizeof head, 0) < 0)
     return lmdb_files::io_error("read the journal", file_, errno);
@@ -139,15 +146,21 @@ result<void> journal::create(int fd, const std::filesystem::path& draft) {
   write_little(head.data() + head.size() - 4, crc32c(0, std::string_view{head}.substr(0, head.size() - 4)));
   head.resize(block);
   if (::ftruncate(fd, 0) != 0)
-    return lmdb_files::io_error("make the journal", draft, errno);
+    return lmdb_files::io_error("make the journal", draft, reason_ = errno);
   std::string_view rest{head};
   if (const int rc = write_all(fd, rest, 0))
-    return lmdb_files::io_error("write the journal", draft, rc);
+    return lmdb_files::io_error("write the journal", draft, reason_ = rc);
   if (::fsync(fd) != 0)
-    return lmdb_files::io_error("sync the journal", draft, errno);
+    return lmdb_files::io_error("sync the journal", draft, reason_ = errno);
   if (::rename(draft.c_str(), file_.c_str()) != 0)
-    return lmdb_files::io_error("name the new journal", file_, errno);
-  return lmdb_files::sync_directory(file_.parent_path());
+    return lmdb_files::io_error("name the new journal", file_, reason_ = errno);
+  return {};
+}
+
+void journal::discard() {
+  if (handle_)
+    ::unlink(file_.c_str());
+  close();
 }
 
 void journal::close() {
@@ -158,29 +171,44 @@ void journal::close() {
 // ---------------------------------------------------------------------------------------------------------------- writing
 
 // Holes and blocks that were only promised would each cost a commit of the file system's own journal when they are first synced.
-bool journal::grow(std::uint64_t bytes) {
+journal::verdict journal::grow(std::uint64_t bytes) {
   const auto goal = std::min(bytes_max_ / block * block, std::max({first_bytes, 2 * size_, round_up(bytes)}));
-  if (goal < bytes)
-    return false;
+  struct statvfs facts {};
+  // Asked first: what an attempt takes from a disk that is nearly full, others need.
+  if (goal < bytes || ::fstatvfs(handle_.get(), &facts) != 0
+      || static_cast<std::uint64_t>(facts.f_bavail) * facts.f_frsize < goal - size_)
+    return verdict::no_room;
   const std::string zeros(std::min<std::uint64_t>(goal - size_, 1 << 20), '\0');
   for (auto at = size_; at < goal; at += zeros.size()) {
     auto rest = std::string_view{zeros}.substr(0, std::min<std::uint64_t>(zeros.size(), goal - at));
-    if (write_all(handle_.get(), rest, at) != 0)
-      return false;
+    if (const int rc = write_all(handle_.get(), rest, at)) {
+      reason_ = rc;
+      if (::ftruncate(handle_.get(), static_cast<off_t>(size_)) != 0)
+        reason_ = errno;
+      return rc == ENOSPC || rc == EDQUOT ? verdict::no_room : verdict::failed;
+    }
   }
-  if (::fsync(handle_.get()) != 0)
-    return false;
+  if (::fsync(handle_.get()) != 0) {
+    reason_ = errno;
+    return verdict::sync_failed;
+  }
   size_ = goal;
-  return true;
+  return verdict::durable;
 }
 
 journal::verdict journal::append(epoch_number epoch, std::uint64_t tail, const batch& changes) {
   std::uint64_t payload = 0;
-  for (const auto& c : changes)
+  for (const auto& c : changes) {
+    SALLYPORT_ASSERT(!c.key.empty());
+    SALLYPORT_ASSERT(c.key.size() <= key_bytes_max);
     payload += change_bytes + c.key.size() + (c.what == change::kind::put ? c.bytes().size() : 0);
+  }
   const auto bytes = round_up(head_bytes + payload);
-  if (payload > payload_max || at_ + bytes > bytes_max_ || (at_ + bytes > size_ && !grow(at_ + bytes)))
+  if (payload > payload_max || at_ + bytes > bytes_max_)
     return verdict::no_room;
+  if (at_ + bytes > size_)
+    if (const auto grown = grow(at_ + bytes); grown != verdict::durable)
+      return grown;
 
   buffer_.assign(bytes, '\0');
   char* to = buffer_.data();
@@ -258,7 +286,8 @@ result<void> journal::recover(std::uint64_t tail, const std::function<void(std::
     if (!next && r.tail > tail)
       return {errc::store_damaged, file_.string() + " begins at append " + std::to_string(r.tail)
                                      + " and the store beside it ends at " + std::to_string(tail)
-                                     + ": they are not of one time; restore both from one backup"};
+                                     + ": they are not of one time; restore both from one backup, or, if store.mdb is "
+                                       "the copy of a hub that was stopped, move the journal away"};
     if (r.tail >= tail)
       visitor(r.tail + 1, std::move(r.changes));
     next = r.tail + 1;

@@ -29,6 +29,8 @@ public:
   /// Opens or makes the file and locks it. Errors: store_locked, store_io, store_damaged (it is no file).
   [[nodiscard]] result<void> open();
   void close();
+  /// Closes and removes it: everything it holds is in the store. That it may come back after a crash does no harm.
+  void discard();
   [[nodiscard]] bool is_open() const { return static_cast<bool>(handle_); }
 
   /// What the file holds beyond `tail`, in order, each append's changes with the tail it leads to. Errors: store_io; store_damaged when
@@ -43,7 +45,7 @@ public:
     sync_failed, // The record may be there or not, and pages can no longer be trusted.
   };
   [[nodiscard]] verdict append(epoch_number epoch, std::uint64_t tail, const batch& changes);
-  /// errno of the last append that failed.
+  /// errno of the last append that failed, or of an open that could not make the file.
   [[nodiscard]] int reason() const { return reason_; }
 
   /// All there is has come to the store: the next record goes to the front.
@@ -54,7 +56,7 @@ private:
   static constexpr std::uint64_t front = 4096;
   struct found;
   [[nodiscard]] result<void> create(int fd, const std::filesystem::path& draft);
-  [[nodiscard]] bool grow(std::uint64_t bytes);
+  [[nodiscard]] verdict grow(std::uint64_t bytes);
   [[nodiscard]] result<std::optional<found>> read_at(std::uint64_t at, std::uint64_t end);
 
   std::filesystem::path file_;

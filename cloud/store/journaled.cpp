@@ -4,6 +4,7 @@
 #include "protocol/assert.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -100,7 +101,7 @@ struct journaled_store::body {
   body(lmdb_settings s, journal_settings j) : settings(j), inner(s), file(s.directory / "store.journal", j.bytes) {}
 
   result<opened_store> recover(opened_store opened);
-  bool may_journal(const batch& changes);
+  int room_to_journal(const batch& changes);
   append_outcome append_to_journal(const batch& changes);
   append_outcome append_to_store(const batch& changes);
   append_outcome checkpoint();
@@ -163,10 +164,17 @@ result<opened_store> journaled_store::open(epoch_number at_least) {
 
 // From here on nothing of the journal counts: its records have lower tails than the store.
 result<opened_store> journaled_store::body::recover(opened_store opened) {
-  if (!file.is_open())
-    if (auto ready = file.open(); !ready)
-      return ready.err();
+  if (!file.is_open()) {
+    if (settings.bytes == 0)
+      return opened;
+    if (auto ready = file.open(); !ready) {
+      if (file.reason() != ENOSPC && file.reason() != EDQUOT)
+        return ready.err();
+      return opened; // A full disk must not keep the owner out: it comes to drain, and can do so without.
+    }
+  }
   pending_changes found;
+  found.set_known(inner.last_key(tree::meta), inner.last_key(tree::content));
   auto last = opened.tail;
   auto read = file.recover(opened.tail, [&](std::uint64_t new_tail, const batch& changes) {
     for (const auto& c : changes)
@@ -188,8 +196,10 @@ void journaled_store::close() {
   if (!b.is_open)
     return;
   // So that store.mdb alone is the store while nobody has it open. If it fails the journal still has everything.
-  if (!b.is_broken && !b.pending.empty())
+  if (!b.is_broken && b.tail != b.stored_tail)
     (void)b.checkpoint();
+  if (!b.is_broken)
+    b.file.discard();
   std::unique_lock lock{b.gate};
   b.is_open = false;
   b.pending.clear();
@@ -211,7 +221,10 @@ append_outcome journaled_store::append(epoch_number epoch, std::uint64_t tail, c
   if (tail != b.tail)
     return {append_status::fenced, 0, "the store's tail is " + std::to_string(b.tail) + ", not " + std::to_string(tail)};
 
-  if (b.may_journal(changes)) {
+  const int room = b.room_to_journal(changes);
+  if (room != 0 && room != ENOSPC)
+    return b.broken({append_status::unknown, 0, "cannot extend the file: " + std::string{std::strerror(room)}, true});
+  if (room == 0) {
     auto outcome = b.append_to_journal(changes);
     if (outcome.status != append_status::full)
       return outcome;
@@ -219,21 +232,23 @@ append_outcome journaled_store::append(epoch_number epoch, std::uint64_t tail, c
   return b.append_to_store(changes);
 }
 
-/// Small, and what LMDB will certainly take one day together with all that is pending.
-bool journaled_store::body::may_journal(const batch& changes) {
+/// 0 when it is small, and LMDB will certainly take it one day together with all that is pending; ENOSPC when not; else what went wrong.
+int journaled_store::body::room_to_journal(const batch& changes) {
   const auto bytes = bytes_of(changes);
   const auto keys = pending.keys() + changes.size();
-  if (settings.bytes == 0 || bytes > settings.batch_bytes || keys > pending_keys_max)
-    return false;
+  if (settings.bytes == 0 || !file.is_open() || bytes > settings.batch_bytes || keys > pending_keys_max)
+    return ENOSPC;
   // What a deletion costs LMDB is what it deletes: each piece of a long value lies in a page of its own.
   const bool removes = std::any_of(changes.begin(), changes.end(), [this](const change& c) {
     return c.where == tree::content && pending.may_be_stored(c.where, c.key);
   });
   const auto under = removes ? inner.content_bytes_under(changes) : result<std::uint64_t>{0};
-  if (!under || !inner.has_room_for(keys, pending.bytes() + pending_removed + bytes + *under))
-    return false;
-  pending_removed += *under;
-  return true;
+  if (!under)
+    return ENOSPC; // LMDB may say what is wrong with it.
+  const int rc = inner.promise_room(keys, pending.bytes() + pending_removed + bytes + *under);
+  if (rc == 0)
+    pending_removed += *under;
+  return rc;
 }
 
 append_outcome journaled_store::body::append_to_journal(const batch& changes) {

@@ -106,7 +106,8 @@ struct lmdb_store::body {
   std::uint64_t drain_pages = 0;
   std::uint64_t size_pages = 0;
   std::atomic<std::uint64_t> backed_pages = 0;
-  bool starved = false; // The last append found no page to write to.
+  bool starved = false;        // The last append found no page to write to.
+  bool promises_blocks = true; // Until the file system says that it cannot.
 
   // fetch and space hold it shared: close waits for them, and they find the store closed after it.
   std::shared_mutex gate;
@@ -241,6 +242,7 @@ result<opened_store> lmdb_store::body::take_over(epoch_number at_least) {
     if (rc != 0)
       return {errc::store_damaged, file.string() + ": cannot open its " + name + " tree: " + mdb_strerror(rc)};
   }
+  header.format = lmdb_store_format; // Before there is a journal that an older version would not look into.
   header.epoch = std::max(header.epoch + 1, at_least.value);
   rc = records::write_header(txn.get(), trees, header);
   // A full disk is no reason to stay away: what was backed before is there, and room may come by draining.
@@ -362,12 +364,13 @@ std::uint64_t lmdb_store::body::reach_of(std::uint64_t changes, std::uint64_t by
 }
 
 // Of the pages in use only an upper bound is at hand without a transaction: all that were ever used.
-bool lmdb_store::has_room_for(std::uint64_t changes, std::uint64_t bytes) {
+int lmdb_store::promise_room(std::uint64_t changes, std::uint64_t bytes) {
   auto& b = *body_;
-  if (!b.env)
-    return false;
   const auto reach = b.reach_of(changes, bytes, b.reach_of(0, bytes, 0));
-  return reach + b.drain_pages <= b.map_pages && b.back_pages(reach + b.drain_pages) == 0;
+  if (!b.promises_blocks || reach + b.drain_pages > b.map_pages)
+    return ENOSPC;
+  const int rc = b.back_pages(reach + b.drain_pages);
+  return rc == EDQUOT || (rc == 0 && !b.promises_blocks) ? ENOSPC : rc;
 }
 
 result<std::uint64_t> lmdb_store::content_bytes_under(const batch& changes) {
@@ -384,6 +387,10 @@ result<std::uint64_t> lmdb_store::content_bytes_under(const batch& changes) {
     rc = records::content_size(*reader, b.trees, c.key, &size);
     if (rc != 0 && rc != MDB_NOTFOUND)
       break;
+    if (size > b.map_pages * b.page_bytes) { // A wrong length under a right checksum.
+      rc = records::record_damaged;
+      break;
+    }
     bytes += size;
   }
   b.give_back(*reader);
@@ -454,12 +461,16 @@ int lmdb_store::body::back_pages(std::uint64_t pages) {
       continue;
     // From the beginning: there may be holes where LMDB took pages and did not write them.
     rc = ::fallocate(fd, 0, 0, static_cast<off_t>(goal * page_bytes)) == 0 ? 0 : errno;
-    if (rc == EOPNOTSUPP) // A file system that promises nothing: statvfs is the best it can do.
+    if (rc == EOPNOTSUPP) { // A file system that promises nothing: statvfs is the best it can do.
+      promises_blocks = false;
       rc = stretch_file(goal);
+    }
     if (rc == 0) {
+      if (::fsync(fd) != 0)
+        return errno;
       backed_pages = goal;
       size_pages = std::max(size_pages, goal);
-      return ::fsync(fd) == 0 ? 0 : errno;
+      return 0;
     }
     if (!is_no_space(rc))
       break;

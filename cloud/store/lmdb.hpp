@@ -42,9 +42,10 @@ public:
   /// What several appends have changed, as one that leads to `new_tail`; those in `then` come last.
   append_outcome append_many(epoch_number epoch, std::uint64_t tail, std::uint64_t new_tail, const batch& changes,
                              const batch& then = {});
-  /// Whether append_many will not be short of room for so many changes, which add and remove so many bytes (keys and values), whatever
-  /// happens meanwhile: beside the drain reserve the map has pages for them that were never used, and the disk has promised the blocks.
-  [[nodiscard]] bool has_room_for(std::uint64_t changes, std::uint64_t bytes);
+  /// Sees to it that append_many will not be short of room for so many changes, which add and remove so many bytes (keys and values),
+  /// whatever happens meanwhile: beside the drain reserve the map has pages for them that were never used, and the disk has promised the
+  /// blocks. 0; ENOSPC when that cannot be promised; another errno when the file could not be extended or synced.
+  [[nodiscard]] int promise_room(std::uint64_t changes, std::uint64_t bytes);
   /// How many bytes of content lie under the keys that a batch deletes or writes over. Errors: store_io, store_damaged.
   [[nodiscard]] result<std::uint64_t> content_bytes_under(const batch& changes);
   /// The last key of a tree, empty when the tree is. Errors: store_io, store_damaged.

@@ -330,6 +330,40 @@ TEST_F(header_test, a_newer_store_format_is_refused_with_both_versions) {
   EXPECT_EQ(open_error().detail, "it opened");
 }
 
+TEST_F(header_test, a_store_of_an_older_format_is_of_this_one_once_it_was_opened) {
+  write_store();
+  rewrite_header(8, std::string("\1\0\0\0", 4));
+  // Its checksum: over the magic and the format, and over epoch and tail.
+  MDB_env* env = nullptr;
+  mdb_env_create(&env);
+  mdb_env_set_maxdbs(env, 4);
+  const auto header = [&] {
+    MDB_txn* txn = nullptr;
+    MDB_dbi tree = 0;
+    MDB_val key{6, const_cast<char*>("header")}, value{};
+    EXPECT_EQ(mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn), 0);
+    EXPECT_EQ(mdb_dbi_open(txn, "header", 0, &tree), 0);
+    EXPECT_EQ(mdb_get(txn, tree, &key, &value), 0);
+    std::string bytes{static_cast<char*>(value.mv_data), value.mv_size};
+    mdb_txn_abort(txn);
+    return bytes;
+  };
+  ASSERT_EQ(mdb_env_open(env, file.c_str(), MDB_NOSUBDIR, 0600), 0);
+  const auto old = header();
+  mdb_env_close(env);
+  const auto crc = crc32c(crc32c(0, std::string_view{old}.substr(0, 12)), std::string_view{old}.substr(16));
+  std::string bytes(4, 0);
+  for (int i = 0; i < 4; ++i)
+    bytes[i] = static_cast<char>(crc >> (8 * i));
+  rewrite_header(12, bytes);
+  EXPECT_EQ(open_error().detail, "it opened"); // And nothing was appended.
+  mdb_env_create(&env);
+  mdb_env_set_maxdbs(env, 4);
+  ASSERT_EQ(mdb_env_open(env, file.c_str(), MDB_NOSUBDIR, 0600), 0);
+  EXPECT_EQ(header()[8], static_cast<char>(lmdb_store_format));
+  mdb_env_close(env);
+}
+
 TEST_F(header_test, a_wrong_magic_is_damage) {
   write_store();
   rewrite_header(0, "SOMEBODY");
