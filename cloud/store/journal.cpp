@@ -25,7 +25,6 @@ constexpr std::string_view file_magic = "SALLYJRN";
 constexpr std::size_t salt_bytes = 16;
 constexpr std::size_t head_bytes = 32;
 constexpr std::size_t change_bytes = 7;
-constexpr std::size_t key_bytes_max = 400;
 constexpr std::uint64_t payload_max = std::uint64_t{64} << 20;
 
 constexpr std::uint64_t round_up(std::uint64_t bytes) {

@@ -77,7 +77,7 @@ public:
 
 private:
   using record_map = std::map<std::string, value, std::less<>>;
-  static std::string any_key() { return std::string(400, '\xff'); }
+  static std::string any_key() { return std::string(key_bytes_max, '\xff'); }
   static std::uint64_t size_of(const record_map::value_type& r) { return r.first.size() + (r.second ? r.second->size() : 0); }
 
   record_map meta_, content_;
@@ -215,11 +215,8 @@ append_outcome journaled_store::append(epoch_number epoch, std::uint64_t tail, c
     return {append_status::failed, 0, "the store is not open"};
   if (b.is_broken)
     return {append_status::failed, 0, "the store must be reopened after an earlier failure"};
-  if (epoch != b.epoch)
-    return {append_status::fenced, 0,
-            "the store's epoch is " + std::to_string(b.epoch.value) + ", not " + std::to_string(epoch.value)};
-  if (tail != b.tail)
-    return {append_status::fenced, 0, "the store's tail is " + std::to_string(b.tail) + ", not " + std::to_string(tail)};
+  if (auto refused = fenced({b.epoch, b.tail}, epoch, tail))
+    return *std::move(refused);
 
   const int room = b.room_to_journal(changes);
   if (room != 0 && room != ENOSPC)

@@ -302,11 +302,8 @@ append_outcome lmdb_store::body::append(epoch_number epoch, std::uint64_t tail, 
   records::header header;
   if (const int rc = records::read_header(txn.get(), trees, lmdb_store_format, &header))
     return {append_status::failed, 0, "cannot read the header: " + reason_of(rc)};
-  if (header.epoch != epoch.value)
-    return {append_status::fenced, 0,
-            "the store's epoch is " + std::to_string(header.epoch) + ", not " + std::to_string(epoch.value)};
-  if (header.tail != tail)
-    return {append_status::fenced, 0, "the store's tail is " + std::to_string(header.tail) + ", not " + std::to_string(tail)};
+  if (auto refused = fenced({{header.epoch}, header.tail}, epoch, tail))
+    return *std::move(refused);
 
   records::byte_count bytes;
   int rc = records::apply(txn.get(), trees, changes, &bytes);
@@ -401,17 +398,18 @@ result<std::uint64_t> lmdb_store::content_bytes_under(const batch& changes) {
 
 result<std::string> lmdb_store::last_key(tree where) {
   auto& b = *body_;
-  transaction txn;
+  auto reader = b.borrow_reader();
+  if (!reader)
+    return reader.err();
   MDB_cursor* cursor = nullptr;
   MDB_val key{}, value;
-  int rc = txn.begin(b.env, MDB_RDONLY);
-  if (rc == 0)
-    rc = mdb_cursor_open(txn.get(), where == tree::meta ? b.trees.meta : b.trees.content, &cursor);
+  int rc = mdb_cursor_open(*reader, where == tree::meta ? b.trees.meta : b.trees.content, &cursor);
   if (rc == 0)
     rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
   auto last = rc == 0 ? std::string{records::as_view(key)} : std::string{};
   if (cursor)
     mdb_cursor_close(cursor);
+  b.give_back(*reader);
   if (rc != 0 && rc != MDB_NOTFOUND)
     return judge(rc, "find the last record of", b.file);
   return last;

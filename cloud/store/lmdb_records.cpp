@@ -122,6 +122,22 @@ bool read_form(std::string_view body, std::optional<std::uint64_t>* in_pieces) {
   return true;
 }
 
+// The content record under a key: its value, or the length of the one that lies in pieces.
+int find_content(MDB_txn* txn, const trees& in, std::string_view key, std::string_view* whole,
+                 std::optional<std::uint64_t>* in_pieces) {
+  if (key.empty() || key.size() > key_bytes_max)
+    return MDB_NOTFOUND;
+  auto wanted = as_val(key);
+  MDB_val stored;
+  if (const int rc = mdb_get(txn, in.content, &wanted, &stored))
+    return rc;
+  const auto body = unseal(key, as_view(stored));
+  if (!body || !read_form(*body, in_pieces))
+    return record_damaged;
+  *whole = body->substr(1);
+  return 0;
+}
+
 // Asks for nothing but what is there: a damaged payload must not keep its message from ending.
 int erase_pieces(tree_writer& chunks, std::string_view key, byte_count* bytes) {
   for (std::uint32_t piece = 0;; ++piece) {
@@ -231,34 +247,25 @@ std::optional<std::string_view> meta_value(std::string_view key, std::string_vie
 }
 
 int content_size(MDB_txn* txn, const trees& in, std::string_view key, std::uint64_t* size) {
-  auto wanted = as_val(key);
-  MDB_val stored;
-  if (const int rc = mdb_get(txn, in.content, &wanted, &stored))
-    return rc;
-  const auto body = unseal(key, as_view(stored));
+  std::string_view whole;
   std::optional<std::uint64_t> in_pieces;
-  if (!body || !read_form(*body, &in_pieces))
-    return record_damaged;
-  *size = in_pieces.value_or(body->size() - 1);
-  return 0;
+  const int rc = find_content(txn, in, key, &whole, &in_pieces);
+  if (rc == 0)
+    *size = in_pieces.value_or(whole.size());
+  return rc;
 }
 
 int read_content(MDB_txn* txn, const trees& in, std::string_view key, std::shared_ptr<const std::string>* content) {
-  if (key.empty() || key.size() > key_bytes_max)
-    return MDB_NOTFOUND;
-  auto wanted = as_val(key);
-  MDB_val stored;
-  if (const int rc = mdb_get(txn, in.content, &wanted, &stored))
-    return rc;
-  const auto body = unseal(key, as_view(stored));
+  std::string_view short_value;
   std::optional<std::uint64_t> in_pieces;
-  if (!body || !read_form(*body, &in_pieces))
-    return record_damaged;
+  if (const int found = find_content(txn, in, key, &short_value, &in_pieces))
+    return found;
   if (!in_pieces) {
-    *content = std::make_shared<const std::string>(body->substr(1));
+    *content = std::make_shared<const std::string>(short_value);
     return 0;
   }
   auto whole = std::make_shared<std::string>();
+  MDB_val stored;
   whole->reserve(std::min<std::uint64_t>(*in_pieces, 16 << 20)); // The length may be damaged in spite of its crc.
   MDB_cursor* cursor = nullptr;
   int rc = mdb_cursor_open(txn, in.chunks, &cursor);

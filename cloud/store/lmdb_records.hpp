@@ -19,7 +19,6 @@
 
 namespace sallyport::cloud::lmdb_records {
 
-inline constexpr std::size_t key_bytes_max = 400;
 /// Beside LMDB's own codes: a record is there, and not what was written.
 inline constexpr int record_damaged = -1;
 

@@ -50,10 +50,8 @@ std::uint64_t memory_disk::appends() const {
 }
 
 append_outcome memory_disk::append(epoch_number epoch, std::uint64_t tail, const batch& changes) {
-  if (epoch.value != epoch_)
-    return {append_status::fenced, 0, "the store's epoch is " + std::to_string(epoch_) + ", not " + std::to_string(epoch.value)};
-  if (tail != tail_)
-    return {append_status::fenced, 0, "the store's tail is " + std::to_string(tail_) + ", not " + std::to_string(tail)};
+  if (auto refused = fenced({{epoch_}, tail_}, epoch, tail))
+    return *std::move(refused);
 
   // What each touched record was, the first time it was touched: to take everything back if the whole does not fit.
   struct undo_entry {

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,9 @@ namespace sallyport::cloud {
 /// Metadata is replayed into memory at open; content (payloads, results) is only ever fetched by key.
 enum class tree : std::uint8_t { meta, content };
 
-/// A record's key, 1 to 400 bytes. Those of messages, 17 bytes, lie in place: there are several for every message that passes.
+inline constexpr std::size_t key_bytes_max = 400;
+
+/// A record's key, 1 to key_bytes_max bytes. Those of messages, 17 bytes, lie in place: there are several for every message that passes.
 class record_key {
 public:
   record_key() = default;
@@ -80,6 +83,19 @@ struct opened_store {
   epoch_number epoch;
   std::uint64_t tail = 0;
 };
+
+/// Why an append is refused that was decided on under another epoch or tail than the store has; nothing when it was not.
+[[nodiscard]] inline std::optional<append_outcome> fenced(const opened_store& stored, epoch_number epoch, std::uint64_t tail) {
+  const auto refused = [](std::string_view what, std::uint64_t is, std::uint64_t was) {
+    return append_outcome{append_status::fenced, 0,
+                          "the store's " + std::string{what} + " is " + std::to_string(is) + ", not " + std::to_string(was)};
+  };
+  if (epoch != stored.epoch)
+    return refused("epoch", stored.epoch.value, epoch.value);
+  if (tail != stored.tail)
+    return refused("tail", stored.tail, tail);
+  return std::nullopt;
+}
 
 struct store_space {
   std::uint64_t used_bytes = 0;

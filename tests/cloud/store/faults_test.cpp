@@ -148,11 +148,14 @@ int fallocate(int fd, int mode, off_t at, off_t size) {
 namespace sallyport::cloud {
 namespace {
 
-class lmdb_faults : public ::testing::Test {
+/// A store in a directory of its own, made by `make`, and whoever appends to it.
+class store_faults : public ::testing::Test {
 protected:
-  ~lmdb_faults() override { heal(); }
+  template <class Make>
+  explicit store_faults(Make make) : owned(make(directory.path())) {}
+  ~store_faults() override { heal(); }
 
-  void heal() {
+  static void heal() {
     board.sync_error = board.write_error = board.header_write_error = 0;
     board.short_writes = board.no_space = false;
     board.recorded = 0;
@@ -170,14 +173,23 @@ protected:
       tail = outcome.tail;
     return outcome;
   }
+
+  testing::temporary_directory directory;
+  std::unique_ptr<store_port> owned;
+  store_port& store = *owned;
+  epoch_number epoch;
+  std::uint64_t tail = 0;
+};
+
+class lmdb_faults : public store_faults {
+protected:
+  lmdb_faults()
+    : store_faults(
+      [](const auto& at) { return std::make_unique<lmdb_store>(lmdb_settings{.directory = at, .map_bytes = 4 << 20}); }) {}
+
   void expect_only_the_first_record() {
     EXPECT_EQ(testing::replayed(store), (std::map<std::string, std::string>{{"first", "1"}}));
   }
-
-  testing::temporary_directory directory;
-  lmdb_store store{{.directory = directory.path(), .map_bytes = 4 << 20}};
-  epoch_number epoch;
-  std::uint64_t tail = 0;
 };
 
 TEST_F(lmdb_faults, an_append_syncs_the_pages_and_then_writes_the_header_through) {
@@ -331,28 +343,13 @@ TEST_F(lmdb_faults, a_store_on_a_real_file_system_without_room_drains) {
 
 // -- with a journal before it
 
-class journal_faults : public ::testing::Test {
+class journal_faults : public store_faults {
 protected:
-  ~journal_faults() override {
-    heal();
-    store.close();
-  }
-  static void heal() {
-    board.sync_error = board.write_error = board.header_write_error = 0;
-    board.short_writes = board.no_space = false;
-  }
-  void open() {
-    const auto opened = store.open({});
-    ASSERT_TRUE(opened.ok()) << to_string(opened.err());
-    epoch = opened->epoch;
-    tail = opened->tail;
-  }
-  append_outcome append(const batch& changes) {
-    auto outcome = store.append(epoch, tail, changes);
-    if (outcome.status == append_status::durable)
-      tail = outcome.tail;
-    return outcome;
-  }
+  journal_faults()
+    : store_faults([](const auto& at) {
+        return std::make_unique<journaled_store>(lmdb_settings{.directory = at, .map_bytes = 16 << 20}, journal_settings{});
+      }) {}
+
   /// Nothing may have changed; or it is open, and then the record is there or not.
   void reopen_and_expect(bool second_may_be_there) {
     store.close();
@@ -363,11 +360,6 @@ protected:
     EXPECT_EQ(records, (std::map<std::string, std::string>{{"first", "1"}}));
     EXPECT_EQ(append({testing::put_meta("third", "3")}).status, append_status::durable);
   }
-
-  testing::temporary_directory directory;
-  journaled_store store{{.directory = directory.path(), .map_bytes = 16 << 20}, {}};
-  epoch_number epoch;
-  std::uint64_t tail = 0;
 };
 
 TEST_F(journal_faults, a_small_append_is_one_sync_and_no_header) {

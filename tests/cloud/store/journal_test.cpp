@@ -67,6 +67,15 @@ protected:
     return opened;
   }
 
+  /// Opened there, a store is at this tail and has the records that are expected.
+  void expect_recovered(const fs::path& place, std::uint64_t at_tail) {
+    std::map<std::string, std::string> records;
+    const auto opened = open_at(place, &records);
+    ASSERT_TRUE(opened.ok()) << to_string(opened.err());
+    EXPECT_EQ(opened->tail, at_tail);
+    EXPECT_TRUE(records == expected);
+  }
+
   testing::temporary_directory parent;
   fs::path directory = parent.path() / "store";
   lmdb_settings settings{.directory = directory, .map_bytes = 8 << 20};
@@ -124,11 +133,7 @@ TEST_F(journal_test, a_closed_store_needs_no_journal) {
   append_numbers(store, 3);
   store.close();
   ASSERT_FALSE(fs::exists(directory / "store.journal"));
-  std::map<std::string, std::string> records;
-  const auto opened = open_at(directory, &records);
-  ASSERT_TRUE(opened.ok()) << to_string(opened.err());
-  EXPECT_EQ(opened->tail, tail);
-  EXPECT_TRUE(records == expected);
+  expect_recovered(directory, tail);
 }
 
 TEST_F(journal_test, a_journal_switched_off_gives_back_what_it_holds) {
@@ -158,11 +163,8 @@ TEST_F(journal_test, a_last_record_cut_off_or_torn_at_any_block_is_as_if_it_was_
         torn.replace((4 + i) * block, block, after, (4 + i) * block, block);
     const auto copy = crashed();
     write_bytes(copy / "store.journal", torn);
-    std::map<std::string, std::string> records;
-    const auto opened = open_at(copy, &records);
-    ASSERT_TRUE(opened.ok()) << to_string(opened.err());
-    EXPECT_EQ(opened->tail, tail - 1);
-    EXPECT_TRUE(records == expected) << kept;
+    SCOPED_TRACE(kept);
+    expect_recovered(copy, tail - 1);
   }
 }
 
@@ -208,11 +210,7 @@ TEST_F(journal_test, a_journal_older_than_the_store_beside_it_adds_nothing) {
   expected.erase(testing::key_of(2));
   const auto copy = crashed();
   write_bytes(copy / "store.journal", old);
-  std::map<std::string, std::string> records;
-  const auto opened = open_at(copy, &records);
-  ASSERT_TRUE(opened.ok()) << to_string(opened.err());
-  EXPECT_EQ(opened->tail, tail);
-  EXPECT_TRUE(records == expected);
+  expect_recovered(copy, tail);
 }
 
 TEST_F(journal_test, bytes_that_came_with_a_payload_never_pass_for_a_record) {
@@ -231,10 +229,7 @@ TEST_F(journal_test, bytes_that_came_with_a_payload_never_pass_for_a_record) {
   torn.replace(4 * block, foreign.size(), foreign);
   const auto copy = crashed();
   write_bytes(copy / "store.journal", torn);
-  std::map<std::string, std::string> records;
-  const auto opened = open_at(copy, &records);
-  ASSERT_TRUE(opened.ok()) << to_string(opened.err());
-  EXPECT_TRUE(records == expected);
+  expect_recovered(copy, tail);
 }
 
 TEST_F(journal_test, what_is_no_journal_is_refused) {
@@ -261,9 +256,7 @@ TEST_F(journal_test, a_creation_cut_short_is_begun_anew) {
   journaled_store store{settings, small};
   open(store);
   append_numbers(store, 1);
-  std::map<std::string, std::string> records;
-  ASSERT_TRUE(open_at(crashed(), &records).ok());
-  EXPECT_TRUE(records == expected);
+  expect_recovered(crashed(), tail);
 }
 
 TEST_F(journal_test, a_store_without_a_journal_gets_one) {
@@ -277,9 +270,7 @@ TEST_F(journal_test, a_store_without_a_journal_gets_one) {
   journaled_store store{settings, small};
   open(store);
   append_numbers(store, 1);
-  std::map<std::string, std::string> records;
-  ASSERT_TRUE(open_at(crashed(), &records).ok());
-  EXPECT_TRUE(records == expected);
+  expect_recovered(crashed(), tail);
 }
 
 TEST_F(journal_test, keys_that_come_and_go_leave_nothing_pending) {

@@ -1,4 +1,5 @@
 // The embedded store and its files: ownership, damage, formats, sizes.
+#include "cloud/store/bytes.hpp"
 #include "cloud/store/checksum.hpp"
 #include "cloud/store/lmdb.hpp"
 #include "tests/cloud/store/samples.hpp"
@@ -9,6 +10,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <random>
 #include <sstream>
 
@@ -298,23 +300,28 @@ TEST_F(lmdb_store_test, an_lmdb_file_of_somebody_else_is_refused) {
 
 class header_test : public lmdb_store_test {
 protected:
-  void rewrite_header(std::size_t at, std::string_view replacement) {
+  /// The header record, after `change` was made to it.
+  std::string header(const std::function<void(std::string&)>& change = [](std::string&) {}) {
     MDB_env* env = nullptr;
     mdb_env_create(&env);
     mdb_env_set_maxdbs(env, 4);
-    ASSERT_EQ(mdb_env_open(env, file.c_str(), MDB_NOSUBDIR, 0600), 0);
+    EXPECT_EQ(mdb_env_open(env, file.c_str(), MDB_NOSUBDIR, 0600), 0);
     MDB_txn* txn = nullptr;
     MDB_dbi tree = 0;
-    ASSERT_EQ(mdb_txn_begin(env, nullptr, 0, &txn), 0);
-    ASSERT_EQ(mdb_dbi_open(txn, "header", 0, &tree), 0);
-    MDB_val key{6, const_cast<char*>("header")}, value;
-    ASSERT_EQ(mdb_get(txn, tree, &key, &value), 0);
-    std::string header{static_cast<char*>(value.mv_data), value.mv_size};
-    header.replace(at, replacement.size(), replacement);
-    value = {header.size(), header.data()};
-    ASSERT_EQ(mdb_put(txn, tree, &key, &value, 0), 0);
-    ASSERT_EQ(mdb_txn_commit(txn), 0);
+    EXPECT_EQ(mdb_txn_begin(env, nullptr, 0, &txn), 0);
+    EXPECT_EQ(mdb_dbi_open(txn, "header", 0, &tree), 0);
+    MDB_val key{6, const_cast<char*>("header")}, value{};
+    EXPECT_EQ(mdb_get(txn, tree, &key, &value), 0);
+    std::string bytes{static_cast<char*>(value.mv_data), value.mv_size};
+    change(bytes);
+    value = {bytes.size(), bytes.data()};
+    EXPECT_EQ(mdb_put(txn, tree, &key, &value, 0), 0);
+    EXPECT_EQ(mdb_txn_commit(txn), 0);
     mdb_env_close(env);
+    return bytes;
+  }
+  void rewrite_header(std::size_t at, std::string_view replacement) {
+    header([&](std::string& bytes) { bytes.replace(at, replacement.size(), replacement); });
   }
 };
 
@@ -332,36 +339,13 @@ TEST_F(header_test, a_newer_store_format_is_refused_with_both_versions) {
 
 TEST_F(header_test, a_store_of_an_older_format_is_of_this_one_once_it_was_opened) {
   write_store();
-  rewrite_header(8, std::string("\1\0\0\0", 4));
-  // Its checksum: over the magic and the format, and over epoch and tail.
-  MDB_env* env = nullptr;
-  mdb_env_create(&env);
-  mdb_env_set_maxdbs(env, 4);
-  const auto header = [&] {
-    MDB_txn* txn = nullptr;
-    MDB_dbi tree = 0;
-    MDB_val key{6, const_cast<char*>("header")}, value{};
-    EXPECT_EQ(mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn), 0);
-    EXPECT_EQ(mdb_dbi_open(txn, "header", 0, &tree), 0);
-    EXPECT_EQ(mdb_get(txn, tree, &key, &value), 0);
-    std::string bytes{static_cast<char*>(value.mv_data), value.mv_size};
-    mdb_txn_abort(txn);
-    return bytes;
-  };
-  ASSERT_EQ(mdb_env_open(env, file.c_str(), MDB_NOSUBDIR, 0600), 0);
-  const auto old = header();
-  mdb_env_close(env);
-  const auto crc = crc32c(crc32c(0, std::string_view{old}.substr(0, 12)), std::string_view{old}.substr(16));
-  std::string bytes(4, 0);
-  for (int i = 0; i < 4; ++i)
-    bytes[i] = static_cast<char>(crc >> (8 * i));
-  rewrite_header(12, bytes);
+  header([](std::string& bytes) {
+    write_little(bytes.data() + 8, std::uint32_t{1});
+    // The checksum is over magic and format, and over epoch and tail.
+    write_little(bytes.data() + 12, crc32c(crc32c(0, {bytes.data(), 12}), {bytes.data() + 16, bytes.size() - 16}));
+  });
   EXPECT_EQ(open_error().detail, "it opened"); // And nothing was appended.
-  mdb_env_create(&env);
-  mdb_env_set_maxdbs(env, 4);
-  ASSERT_EQ(mdb_env_open(env, file.c_str(), MDB_NOSUBDIR, 0600), 0);
   EXPECT_EQ(header()[8], static_cast<char>(lmdb_store_format));
-  mdb_env_close(env);
 }
 
 TEST_F(header_test, a_wrong_magic_is_damage) {

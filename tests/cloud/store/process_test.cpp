@@ -99,6 +99,18 @@ class store_process : public ::testing::Test {
 protected:
   testing::temporary_directory parent;
   std::filesystem::path directory = parent.path() / "store";
+  epoch_number epoch;
+  std::uint64_t tail = 0;
+
+  void open_append_and_lose_the_lock_file(store_port& store) {
+    const auto opened = store.open({});
+    ASSERT_TRUE(opened.ok());
+    const auto first = store.append(opened->epoch, opened->tail, {testing::put_meta("kept", "1")});
+    ASSERT_EQ(first.status, append_status::durable);
+    epoch = opened->epoch;
+    tail = first.tail;
+    std::filesystem::remove(directory / "owner.lock");
+  }
   lmdb_settings settings() const { return {.directory = directory, .map_bytes = std::uint64_t{64} << 20}; }
 };
 
@@ -122,28 +134,20 @@ TEST_F(store_process, a_second_process_is_refused_while_the_first_lives_and_not_
 
 TEST_F(store_process, an_owner_whose_lock_file_was_deleted_keeps_others_out_by_its_journal) {
   journaled_store store{settings(), {}};
-  const auto opened = store.open({});
-  ASSERT_TRUE(opened.ok());
-  const auto first = store.append(opened->epoch, opened->tail, {testing::put_meta("kept", "1")});
-  ASSERT_EQ(first.status, append_status::durable);
-  std::filesystem::remove(directory / "owner.lock");
+  open_append_and_lose_the_lock_file(store);
   writer usurper{"hold", directory};
   EXPECT_THAT(usurper.line(), ::testing::AllOf(::testing::StartsWith("store_locked"), ::testing::HasSubstr("store.journal")));
   EXPECT_EQ(WEXITSTATUS(usurper.wait()), 3);
-  EXPECT_EQ(store.append(opened->epoch, first.tail, {testing::put_meta("also", "2")}).status, append_status::durable);
+  EXPECT_EQ(store.append(epoch, tail, {testing::put_meta("also", "2")}).status, append_status::durable);
   EXPECT_EQ(testing::replayed(store), (std::map<std::string, std::string>{{"also", "2"}, {"kept", "1"}}));
 }
 
 TEST_F(store_process, an_owner_whose_lock_file_was_deleted_is_fenced_by_the_next) {
   lmdb_store store{settings()}; // Without a journal that would be locked.
-  const auto opened = store.open({});
-  ASSERT_TRUE(opened.ok());
-  const auto first = store.append(opened->epoch, opened->tail, {testing::put_meta("kept", "1")});
-  ASSERT_EQ(first.status, append_status::durable);
-  std::filesystem::remove(directory / "owner.lock");
+  open_append_and_lose_the_lock_file(store);
   writer usurper{"hold", directory};
   ASSERT_EQ(usurper.line(), "open 2");
-  const auto outcome = store.append(opened->epoch, first.tail, {testing::put_meta("lost", "2")});
+  const auto outcome = store.append(epoch, tail, {testing::put_meta("lost", "2")});
   EXPECT_EQ(outcome.status, append_status::fenced);
   usurper.end_input();
   EXPECT_EQ(usurper.wait(), 0);
