@@ -46,7 +46,7 @@ const std::string& date() {
 template <class Stream>
 class connection final : public connection_handle, public std::enable_shared_from_this<connection<Stream>> {
   static constexpr bool is_tls = std::is_same_v<Stream, tls_stream>;
-  using timer = asio::basic_waitable_timer<steady, asio::wait_traits<steady>, strand_type>;
+  using timer = asio::basic_waitable_timer<steady, asio::wait_traits<steady>, lane_executor>;
 
   enum class state : std::uint8_t { handshake, head, body, discarding, answering, writing, lingering, closed };
 

@@ -7,7 +7,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <atomic>
 #include <condition_variable>
@@ -16,8 +15,9 @@
 
 namespace sallyport::cloud {
 
-using strand_type = boost::asio::strand<boost::asio::io_context::executor_type>;
-using socket_type = boost::asio::basic_stream_socket<boost::asio::ip::tcp, strand_type>;
+/// Of a context that one thread runs: whatever belongs to a connection happens one after the other.
+using lane_executor = boost::asio::io_context::executor_type;
+using socket_type = boost::asio::basic_stream_socket<boost::asio::ip::tcp, lane_executor>;
 
 class connection_handle {
 public:

@@ -100,8 +100,10 @@ result<std::unique_ptr<hub_service>> hub_service::make(const config::hub_setting
   }
   ports.time = parts.time ? std::move(parts.time) : std::make_shared<real_time>();
   ports.on_stop = std::move(parts.on_fatal);
-  if (io)
-    ports.run = [io](std::function<void()> job) { io->post(std::move(job)); };
+  if (io) {
+    ports.run = [io](unsigned lane, std::function<void()> job) { io->post(lane, std::move(job)); };
+    ports.lane = [io] { return io->own_lane(); };
+  }
   auto b = std::make_unique<body>(settings, std::move(ports));
   if (!settings.dev)
     if (auto loaded = b->tokens.load(); !loaded)

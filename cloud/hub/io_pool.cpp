@@ -12,17 +12,33 @@
 
 namespace sallyport::cloud {
 
+namespace {
+
+thread_local const void* own_pool = nullptr; // Of a thread of a pool: which,
+thread_local unsigned own_place = 0;         // and its place in it.
+
+} // namespace
+
 struct io_pool::body {
-  explicit body(unsigned count) : context(static_cast<int>(count)), work(context.get_executor()) {
+  struct lane {
+    boost::asio::io_context context{1};
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{context.get_executor()};
+    std::thread thread;
+  };
+
+  explicit body(unsigned count) {
+    for (unsigned i = 0; i < count; ++i)
+      lanes.push_back(std::make_unique<lane>());
     for (unsigned i = 0; i < count; ++i) {
-      threads.emplace_back([this] { context.run(); });
-      pthread_setname_np(threads.back().native_handle(), "hub-io");
+      lanes[i]->thread = std::thread{[this, i] {
+        own_pool = this, own_place = i;
+        lanes[i]->context.run();
+      }};
+      pthread_setname_np(lanes[i]->thread.native_handle(), "hub-io");
     }
   }
 
-  boost::asio::io_context context;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
-  std::vector<std::thread> threads;
+  std::vector<std::unique_ptr<lane>> lanes;
 };
 
 io_pool::io_pool(unsigned threads)
@@ -32,19 +48,28 @@ io_pool::~io_pool() {
   stop();
 }
 
-void io_pool::post(std::function<void()> job) {
-  boost::asio::post(body_->context, std::move(job));
+unsigned io_pool::lanes() const {
+  return static_cast<unsigned>(body_->lanes.size());
+}
+
+unsigned io_pool::own_lane() const {
+  return own_pool == body_.get() ? own_place : 0;
+}
+
+void io_pool::post(unsigned lane, std::function<void()> job) {
+  boost::asio::post(context(lane), std::move(job));
 }
 
 void io_pool::stop() {
-  body_->context.stop();
-  for (auto& t : body_->threads)
-    t.join();
-  body_->threads.clear();
+  for (auto& l : body_->lanes)
+    l->context.stop();
+  for (auto& l : body_->lanes)
+    if (l->thread.joinable())
+      l->thread.join();
 }
 
-boost::asio::io_context& io_pool::context() {
-  return body_->context;
+boost::asio::io_context& io_pool::context(unsigned lane) {
+  return body_->lanes[lane % lanes()]->context;
 }
 
 } // namespace sallyport::cloud

@@ -1,5 +1,6 @@
-// The hub's HTTP threads: one Asio context and the threads that run it. Shared by the socket server and by the shard host, whose answers
-// are turned into responses here.
+// The hub's HTTP threads. Each runs an Asio context of its own, a lane: what belongs to a lane needs no lock and no strand, and no thread
+// wakes another only to have the sockets watched. Shared by the socket server, whose connections belong to one lane for life, and by
+// the shard host, whose answers are turned into responses on the lane that asked.
 #pragma once
 
 #include <functional>
@@ -16,10 +17,13 @@ public:
   explicit io_pool(unsigned threads); // 0: one per core.
   ~io_pool();
 
-  void post(std::function<void()> job);
+  [[nodiscard]] unsigned lanes() const;
+  /// The calling thread's lane; of a thread that is none of the pool's, the first.
+  [[nodiscard]] unsigned own_lane() const;
+  void post(unsigned lane, std::function<void()> job);
   /// Finishes no work: what is queued is dropped. Everything that counts on it must have ended before.
   void stop();
-  [[nodiscard]] boost::asio::io_context& context();
+  [[nodiscard]] boost::asio::io_context& context(unsigned lane);
 
 private:
   struct body;

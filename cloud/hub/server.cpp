@@ -8,7 +8,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 namespace sallyport::cloud {
 
@@ -18,21 +17,20 @@ using asio::ip::tcp;
 struct server::body : std::enable_shared_from_this<body> {
   body(server_settings s, io_pool& io, api& front, metrics& meter)
     : settings(std::move(s)),
-      context(io.context()),
+      lanes(io),
       shared(std::make_shared<connection_shared>(settings.limits, settings.answer_timeout, front, meter)),
-      acceptor(asio::make_strand(context)),
+      acceptor(io.context(0)),
       pause(acceptor.get_executor()) {}
 
   const server_settings settings;
-  asio::io_context& context;
+  io_pool& lanes;
+  unsigned next_lane = 0;
   std::shared_ptr<connection_shared> shared;
   std::unique_ptr<asio::ssl::context> tls; // Replaced when its files change; a connection keeps what it began with.
   tls_files_stamp tls_stamp;
   std::chrono::steady_clock::time_point tls_looked_at{};
-  asio::basic_socket_acceptor<tcp, asio::strand<asio::io_context::executor_type>> acceptor;
-  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-                             asio::strand<asio::io_context::executor_type>>
-    pause;
+  asio::basic_socket_acceptor<tcp, lane_executor> acceptor;
+  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, lane_executor> pause;
   std::uint16_t port = 0;
 
   result<void> open() {
@@ -50,7 +48,7 @@ struct server::body : std::enable_shared_from_this<body> {
     if (host.size() > 2 && host.front() == '[' && host.back() == ']')
       host = host.substr(1, host.size() - 2);
     boost::system::error_code ec;
-    tcp::resolver resolver{context};
+    tcp::resolver resolver{lanes.context(0)};
     const auto found = resolver.resolve(host, service, tcp::resolver::passive | tcp::resolver::numeric_service, ec);
     if (ec || found.empty())
       return fault(ec.message());
@@ -79,7 +77,7 @@ struct server::body : std::enable_shared_from_this<body> {
   }
 
   void accept() {
-    acceptor.async_accept(asio::make_strand(context),
+    acceptor.async_accept(lanes.context(next_lane++),
                           [self = shared_from_this()](boost::system::error_code ec, socket_type socket) {
                             if (ec == asio::error::operation_aborted || !self->acceptor.is_open())
                               return;

@@ -31,6 +31,7 @@ struct errand {
   kind what = kind::submit;
   ticket from;
   std::uint64_t bytes = 0;
+  unsigned lane = 0;
   command order;
   shard_host::completion done;
   std::function<void(host_view)> seen;
@@ -41,12 +42,14 @@ struct errand {
 struct asker {
   shard_host::completion done;
   std::uint64_t bytes = 0;
+  unsigned lane = 0;
   bool charged = true;
 };
 
 struct finished {
   shard_host::completion done;
   answer what;
+  unsigned lane = 0;
 };
 
 /// What may wait for long is bounded by the shard and takes no room in the mailbox once it was read.
@@ -97,7 +100,8 @@ struct shard_host::body {
   wall_keeper wall;
   std::unordered_map<std::uint64_t, asker> waiting;
   std::uint64_t released = 0, released_bytes = 0; // In this turn.
-  std::vector<finished> answered, unfetched;      // Gathered in one turn, handed over together at its end.
+  std::vector<std::vector<finished>> answered;    // By lane; gathered in one turn, handed over together at its end.
+  std::vector<finished> unfetched;                // The same, of all lanes.
   bool appending = false, draining = false, ended = false, room = true;
   std::uint64_t reopened = 0, written = 0;
   store_space space;
@@ -108,6 +112,7 @@ struct shard_host::body {
   body(const shard_host_settings& s, shard_host_ports p) : settings(s), ports(std::move(p)), core(settings.shard) {}
 
   instant now() { return wall.correct(ports.time->now()); }
+  [[nodiscard]] unsigned own_lane() const { return ports.lane ? ports.lane() : 0; }
 
   void alarm(const std::string& what) {
     spdlog::warn("event=alarm what=\"{}\"", what);
@@ -247,7 +252,7 @@ struct shard_host::body {
             core.forget(e.from);
           }
           break;
-        case errand::kind::inspect: hand_over([seen = std::move(e.seen), view = view()] { seen(view); }); break;
+        case errand::kind::inspect: hand_over(e.lane, [seen = std::move(e.seen), view = view()] { seen(view); }); break;
         case errand::kind::step: stepped.push_back(std::move(e.stepped)); break;
         case errand::kind::drain:
           draining = true;
@@ -265,7 +270,7 @@ struct shard_host::body {
   }
 
   void admit(errand& e, instant at) {
-    auto& from = waiting.emplace(e.from.value, asker{std::move(e.done), e.bytes}).first->second;
+    auto& from = waiting.emplace(e.from.value, asker{std::move(e.done), e.bytes, e.lane}).first->second;
     if (may_park(e.order))
       release(from);
     core.submit(e.from, std::move(e.order), at);
@@ -323,8 +328,15 @@ struct shard_host::body {
     if (node.empty())
       return; // Forgotten in the meantime.
     release(node.mapped());
-    auto& into = lacks_content(reply.what) ? unfetched : answered;
-    into.push_back({std::move(node.mapped().done), std::move(reply.what)});
+    auto& from = node.mapped();
+    auto& into = lacks_content(reply.what) ? unfetched : answered_on(from.lane);
+    into.push_back({std::move(from.done), std::move(reply.what), from.lane});
+  }
+
+  std::vector<finished>& answered_on(unsigned lane) {
+    if (lane >= answered.size())
+      answered.resize(lane + 1);
+    return answered[lane];
   }
 
   /// One job per 64 answers: encoding them is work for other threads, and waking one for each would cost more than the answer.
@@ -339,21 +351,24 @@ struct shard_host::body {
         wake_clerk.notify_one();
       }
     }
-    for (std::size_t from = 0; from < answered.size(); from += 64) {
-      const auto end = std::min(from + 64, answered.size());
-      auto some = std::make_shared<std::vector<finished>>(std::make_move_iterator(answered.begin() + from),
-                                                          std::make_move_iterator(answered.begin() + end));
-      hand_over([some] {
-        for (auto& f : *some)
-          f.done(std::move(f.what));
-      });
+    for (unsigned lane = 0; lane < answered.size(); ++lane) {
+      auto& all = answered[lane];
+      for (std::size_t from = 0; from < all.size(); from += 64) {
+        const auto end = std::min(from + 64, all.size());
+        auto some = std::make_shared<std::vector<finished>>(std::make_move_iterator(all.begin() + from),
+                                                            std::make_move_iterator(all.begin() + end));
+        hand_over(lane, [some] {
+          for (auto& f : *some)
+            f.done(std::move(f.what));
+        });
+      }
+      all.clear();
     }
-    answered.clear();
   }
 
-  void hand_over(std::function<void()> job) {
+  void hand_over(unsigned lane, std::function<void()> job) {
     if (ports.run)
-      return ports.run(std::move(job));
+      return ports.run(lane, std::move(job));
     std::lock_guard lock{gate};
     clerk_jobs.push_back(std::move(job));
     wake_clerk.notify_one();
@@ -381,14 +396,15 @@ struct shard_host::body {
       mailbox.clear();
     }
     for (auto& [_, from] : waiting)
-      answered.push_back(
-        {std::move(from.done), make_error(errc::outcome_unknown, "the hub stopped before the outcome was known")});
+      answered_on(from.lane).push_back(
+        {std::move(from.done), make_error(errc::outcome_unknown, "the hub stopped before the outcome was known"), from.lane});
     waiting.clear();
     for (auto& e : work) {
       if (e.done)
-        answered.push_back({std::move(e.done), refusal(errc::shutting_down, "try another hub, or this one later", 1)});
+        answered_on(e.lane).push_back(
+          {std::move(e.done), refusal(errc::shutting_down, "try another hub, or this one later", 1), e.lane});
       if (e.seen)
-        hand_over([seen = std::move(e.seen), v = view()] { seen(v); });
+        hand_over(e.lane, [seen = std::move(e.seen), v = view()] { seen(v); });
       if (e.stepped)
         e.stepped->set_value();
     }
@@ -475,7 +491,7 @@ struct shard_host::body {
         for (auto& one : unreadable)
           order(std::move(one));
         if (ports.run)
-          ports.run([f = std::make_shared<finished>(std::move(f))] { f->done(std::move(f->what)); });
+          ports.run(f.lane, [f = std::make_shared<finished>(std::move(f))] { f->done(std::move(f->what)); });
         else
           f.done(std::move(f.what));
       }
@@ -537,6 +553,7 @@ ticket shard_host::submit(command what, std::uint64_t bytes, completion done) {
   errand e;
   e.from = from;
   e.bytes = bytes;
+  e.lane = b.own_lane();
   e.order = std::move(what);
   e.done = std::move(done);
   b.mailbox.push_back(std::move(e));
@@ -567,6 +584,7 @@ void shard_host::inspect(std::function<void(host_view)> done) {
       errand e;
       e.what = errand::kind::inspect;
       e.seen = std::move(done);
+      e.lane = b.own_lane();
       b.mailbox.push_back(std::move(e));
       b.wake_owner.notify_one();
       return;

@@ -39,8 +39,11 @@ struct shard_host_settings {
 struct shard_host_ports {
   std::unique_ptr<store_port> store;
   std::shared_ptr<time_source> time;
-  /// Runs a job soon on some thread; jobs carry many answers each. Must run them until stop() has returned. None: the clerk runs them.
-  std::function<void(std::function<void()>)> run;
+  /// Runs a job soon on a thread of that lane; jobs carry many answers each. Must run them until stop() has returned. None: the clerk
+  /// runs them.
+  std::function<void(unsigned lane, std::function<void()> job)> run;
+  /// The lane of the calling thread: what it submits is answered there. From 0 on and few. None: all are one.
+  std::function<unsigned()> lane;
   /// The process must end, and why. Called at most once, on the owner thread.
   std::function<void(const std::string&)> on_stop;
   /// Something a person should hear of.
