@@ -3,6 +3,9 @@
 #include "cloud/core/content_keys.hpp"
 #include "protocol/probe.hpp"
 
+#define XXH_INLINE_ALL // The whole of it is in the header: nothing to link.
+#include <xxhash.h>
+
 #include <algorithm>
 
 namespace sallyport::cloud {
@@ -34,8 +37,7 @@ const agent_connection* agent_info::find(queue_index queue) const {
 namespace {
 
 std::size_t hash_name(queue_index queue, std::string_view source, std::string_view id) {
-  const std::hash<std::string_view> hash;
-  return hash(source) * 31 + hash(id) + queue * 0x9e3779b97f4a7c15u;
+  return XXH3_64bits(source.data(), source.size()) * 31 + XXH3_64bits(id.data(), id.size()) + queue * 0x9e3779b97f4a7c15u;
 }
 
 } // namespace
@@ -336,17 +338,20 @@ void lease_table::touch_agent(agent_index a) {
   ++dirty_;
 }
 
-void lease_table::cache(message& m, wire::shared_bytes event) {
-  if (cached_bytes_ + m.bytes > settings_.payload_cache_bytes)
-    return; // The oldest stay: they are wanted first.
-  m.event = std::move(event);
-  cached_bytes_ += m.bytes;
+wire::shared_bytes lease_table::cached(slot s) const {
+  const auto at = events_.find(s);
+  return at == events_.end() ? nullptr : at->second;
 }
-void lease_table::uncache(message& m) {
-  if (!m.event)
-    return;
-  m.event = nullptr;
-  cached_bytes_ -= m.bytes;
+void lease_table::cache(slot s, wire::shared_bytes event) {
+  const auto bytes = messages_[s].bytes;
+  if (!event || cached_bytes_ + bytes > settings_.payload_cache_bytes)
+    return; // The oldest stay: they are wanted first.
+  events_.emplace(s, std::move(event));
+  cached_bytes_ += bytes;
+}
+void lease_table::uncache(slot s) {
+  if (events_.erase(s))
+    cached_bytes_ -= messages_[s].bytes;
 }
 
 slot lease_table::new_slot() {
@@ -439,7 +444,7 @@ void lease_table::on(fact::enqueued&& f) {
   next_message_ = std::max(next_message_, f.id.serial + 1);
 
   content_.push_back({tree::content, change::kind::put, event_key(m.id), {}, f.bytes});
-  cache(m, std::move(f.bytes));
+  cache(s, std::move(f.bytes));
   by_id_.insert(s);
   by_name_.insert(s);
   auto& q = queues_[f.queue];
@@ -578,7 +583,7 @@ void lease_table::on(fact::finished&& f) {
   m.state = f.to;
   m.delayed = false;
   m.due_at = f.at;
-  uncache(m);
+  uncache(f.message);
   if (before != message_state::dead)
     --q.live, --live_;
   if (f.to == message_state::dead) {

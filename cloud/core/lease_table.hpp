@@ -264,8 +264,9 @@ private:
   void touch_queue(queue_index q);
   void touch_agent(agent_index a);
   void used_fence(fence_token f);
-  void cache(message& m, wire::shared_bytes event);
-  void uncache(message& m);
+  [[nodiscard]] wire::shared_bytes cached(slot s) const;
+  void cache(slot s, wire::shared_bytes event);
+  void uncache(slot s);
   slot new_slot();
   void settle_target(queue_info& q, slot s, bool proved_alive);
   void schedule(agent_index a);
@@ -283,6 +284,7 @@ private:
   // Both hold slots only, and look into messages_ for what they compare: five bytes a message instead of the key's.
   boost::unordered_flat_set<slot, id_hash, id_equal> by_id_;
   boost::unordered_flat_set<slot, name_hash, name_equal> by_name_;
+  boost::unordered_flat_map<slot, wire::shared_bytes> events_; // Of some: as many as settings allow. Others are fetched.
   std::deque<queue_info> queues_;
   std::unordered_map<std::string, queue_index> queue_by_name_; // "group/connection"
   std::deque<agent_info> agents_;

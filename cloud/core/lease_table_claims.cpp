@@ -30,7 +30,7 @@ wire::grant lease_table::describe(slot s) const {
   g.attempt = m.attempts + 1u;
   g.attempt_timeout = q.policy.attempt_timeout;
   g.call = m.call;
-  g.event = m.event;
+  g.event = cached(s);
   return g;
 }
 

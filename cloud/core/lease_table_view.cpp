@@ -261,8 +261,9 @@ result<page_answer> lease_table::view(const ask::list& what, const context& c) c
     v.attempts = m.attempts, v.losses = m.losses, v.enqueued_at = m.enqueued_at;
     if (m.lease)
       v.error = m.lease->error;
-    if (what.peek && m.event)
-      v.event = *m.event;
+    if (what.peek)
+      if (const auto event = cached(s))
+        v.event = *event;
     answer.page.messages.push_back(std::move(v));
   }
   return answer;

@@ -117,8 +117,7 @@ struct message {
   wall_time expires_at = never;
   std::uint64_t key = 0; // Hash of the partition key; 0 means unordered. A collision only orders more than was asked.
   message_name name;
-  wire::shared_bytes event; // While it is in the cache; else it is fetched.
-  std::uint32_t bytes = 0;  // Of the event.
+  std::uint32_t bytes = 0; // Of the event.
   queue_index queue = 0;
   slot prev = nowhere, next = nowhere; // In exactly one chain: fifo, key lane, held, dead or final.
   std::uint16_t attempts = 0;

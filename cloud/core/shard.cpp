@@ -67,15 +67,15 @@ struct shard::body {
   std::deque<held_answer> held;
   std::unordered_map<std::string, std::list<parked_claim>> parked; // By group, oldest first.
   std::map<std::uint64_t, std::pair<std::string, std::list<parked_claim>::iterator>> parked_by_ticket;
-  std::set<std::pair<mono_time, std::uint64_t>> timeouts; // Of parked claims and waiting calls, by ticket.
-  std::map<std::uint64_t, waiting_call> calls;            // By ticket.
+  std::map<std::pair<agent_index, lane_id>, std::uint64_t> parked_by_lane; // A lane asks one thing at a time.
+  std::set<std::pair<mono_time, std::uint64_t>> timeouts;                  // Of parked claims and waiting calls, by ticket.
+  std::map<std::uint64_t, waiting_call> calls;                             // By ticket.
   std::multimap<message_id, std::uint64_t> calls_by_message;
-  batch changes;
 
   // ---- answers
   void answer_to(ticket to, answer what) {
     // What was decided now is durable when everything that has changed so far is.
-    const auto position = table.is_dirty() || !changes.empty() ? gathering : gathering - 1;
+    const auto position = table.is_dirty() ? gathering : gathering - 1;
     if (position <= durable || SALLYPORT_MUTANT(answer_before_durable))
       duties.emplace_back(duty::reply{to, std::move(what)});
     else
@@ -219,6 +219,7 @@ struct shard::body {
     auto& group = table.agent(p.agent)->group.value;
     auto& waiting = parked[group];
     timeouts.emplace(p.until, from.value);
+    parked_by_lane.emplace(std::pair{p.agent, p.claim.lane}, from.value);
     waiting.push_back(std::move(p));
     parked_by_ticket.emplace(from.value, std::pair{group, std::prev(waiting.end())});
   }
@@ -235,19 +236,21 @@ struct shard::body {
   void unpark(std::uint64_t from) {
     auto found = parked_by_ticket.find(from);
     SALLYPORT_ASSERT(found != parked_by_ticket.end());
-    timeouts.erase({found->second.second->until, from});
-    parked[found->second.first].erase(found->second.second);
+    const auto claim = found->second.second;
+    timeouts.erase({claim->until, from});
+    parked_by_lane.erase({claim->agent, claim->claim.lane});
+    parked[found->second.first].erase(claim);
     parked_by_ticket.erase(found);
   }
-  /// A lane asks one thing at a time: what it asked before is answered with nothing.
+  /// What the lane asked before is answered with nothing.
   void supersede(agent_index agent, const lane_id& lane) {
-    for (auto& p : parked[table.agent(agent)->group.value])
-      if (p.agent == agent && p.claim.lane == lane) {
-        SALLYPORT_MARK(claim_superseded);
-        const auto from = p.from;
-        unpark(from.value);
-        return answer_to(from, wire::claim_reply{});
-      }
+    const auto before = parked_by_lane.find({agent, lane});
+    if (before == parked_by_lane.end())
+      return;
+    SALLYPORT_MARK(claim_superseded);
+    const ticket from{before->second};
+    unpark(from.value);
+    answer_to(from, wire::claim_reply{});
   }
   void match(instant now) {
     for (auto woken = table.take_woken(); !woken.empty(); woken = table.take_woken())
@@ -265,14 +268,13 @@ struct shard::body {
   }
   void end_sessions() {
     for (auto a : table.take_ended()) {
-      auto& waiting = parked[table.agent(a)->group.value];
-      for (auto p = waiting.begin(); p != waiting.end();) {
-        auto next = std::next(p);
-        if (p->agent == a) {
-          answer_to(p->from, table.why_not_live(p->session));
-          unpark(p->from.value);
-        }
-        p = next;
+      std::vector<std::uint64_t> waiting;
+      for (auto p = parked_by_lane.lower_bound({a, {}}); p != parked_by_lane.end() && p->first.first == a; ++p)
+        waiting.push_back(p->second);
+      std::sort(waiting.begin(), waiting.end()); // In the order of asking.
+      for (const auto from : waiting) {
+        answer_to({from}, table.why_not_live(parked_by_ticket.at(from).second->session));
+        unpark(from);
       }
     }
   }
@@ -373,7 +375,7 @@ struct shard::body {
       answer_now({from}, lost);
     for (auto& [from, call] : calls)
       answer_now({from}, lost);
-    parked.clear(), parked_by_ticket.clear(), timeouts.clear(), calls.clear(), calls_by_message.clear();
+    parked.clear(), parked_by_ticket.clear(), parked_by_lane.clear(), timeouts.clear(), calls.clear(), calls_by_message.clear();
     duties.emplace_back(duty::reopen{at_least, std::move(why)});
   }
 };
