@@ -37,23 +37,77 @@ struct broken {
 
 constexpr milliseconds grace{2000}; // For the server to answer after it was told to stop.
 
-/// "{"a","b"}": a text[] literal.
-class array_literal {
+/// A value for the server; nothing: NULL.
+struct parameter {
+  std::optional<std::string> bytes;
+  bool binary = false;
+
+  parameter(std::string text) : bytes(std::move(text)) {}                // NOLINT(google-explicit-constructor): a text.
+  parameter(std::optional<std::string> text) : bytes(std::move(text)) {} // NOLINT(google-explicit-constructor)
+  parameter(std::string b, bool is_binary) : bytes(std::move(b)), binary(is_binary) {}
+};
+
+/// A text[] in binary form: as text the server would have to look at every character for quotes.
+class text_array {
 public:
-  void add(std::string_view item) {
-    text_ += text_.size() == 1 ? "\"" : ",\"";
-    for (const char c : item) {
-      if (c == '"' || c == '\\')
-        text_ += '\\';
-      text_ += c;
-    }
-    text_ += '"';
+  text_array() {
+    number(1);  // Dimensions;
+    number(1);  // there may be NULLs;
+    number(25); // of text;
+    number(0);  // so many, as take() knows;
+    number(1);  // counted from 1 on.
   }
-  [[nodiscard]] std::string take() { return std::move(text_) + '}'; }
+  void add(std::string_view item) {
+    number(static_cast<std::uint32_t>(item.size()));
+    bytes_ += item;
+    ++count_;
+  }
+  void add_null() {
+    number(~std::uint32_t{0});
+    ++count_;
+  }
+  [[nodiscard]] parameter take() {
+    for (unsigned i = 0; i < 4; ++i)
+      bytes_[12 + i] = static_cast<char>(count_ >> (24 - 8 * i));
+    return {std::move(bytes_), true};
+  }
 
 private:
-  std::string text_ = "{";
+  void number(std::uint32_t n) {
+    const char big_endian[] = {static_cast<char>(n >> 24), static_cast<char>(n >> 16), static_cast<char>(n >> 8),
+                               static_cast<char>(n)};
+    bytes_.append(big_endian, sizeof big_endian);
+  }
+
+  std::string bytes_;
+  std::uint32_t count_ = 0;
 };
+
+/// The name of a type to which a text can be cast with the same outcome as when it is the parameter itself; else nothing. Ids as in
+/// PostgreSQL's pg_type.dat, fixed for ever.
+std::string_view type_of_texts(Oid type) {
+  switch (type) {
+    case 16: return "bool";
+    case 17: return "bytea";
+    case 20: return "int8";
+    case 21: return "int2";
+    case 23: return "int4";
+    case 25: return "text";
+    case 114: return "json";
+    case 700: return "float4";
+    case 701: return "float8";
+    case 1042: return "bpchar";
+    case 1043: return "varchar";
+    case 1082: return "date";
+    case 1083: return "time";
+    case 1114: return "timestamp";
+    case 1184: return "timestamptz";
+    case 1700: return "numeric";
+    case 2950: return "uuid";
+    case 3802: return "jsonb";
+    default: return {};
+  }
+}
 
 std::string percent_encoded(const std::string& text) {
   constexpr auto digits = "0123456789ABCDEF";
@@ -133,6 +187,7 @@ public:
     db_ = nullptr;
     session_.reset();
     prepared_.clear();
+    bulk_.clear();
     timeouts_ = {};
     commands_.clear();
     careful_ = 0;
@@ -210,9 +265,10 @@ private:
     bool row_by_row = false; // Rows come one at a time, so that a huge answer never lies in memory.
     bool is_commit = false;
     bool is_claim = false;
+    bool describes = false; // on_rows gets the description of a statement.
     std::string prepares{}; // The name of the statement it makes.
   };
-  using parameters = std::vector<std::optional<std::string>>;
+  using parameters = std::vector<parameter>;
 
   /// As a URI, in which everything is percent-encoded: SOCI eats spaces out of the "key='value'" form.
   std::string connection_string() const {
@@ -263,6 +319,9 @@ private:
     if (stop_.raised())
       throw refused{{sql_failure::kind::interrupted, {}, {}}};
     set_timeouts();
+    for (const auto& w : t.items)
+      if (w.statement->bulk && bulk_.count(w.statement->name) == 0)
+        find_out_bulk(*w.statement);
     std::vector<bool> repeated(t.items.size(), false);
     send(t.read_only ? "BEGIN READ ONLY" : "BEGIN", {}, {});
     if (!t.has(step::kind::claim_inbox)) {
@@ -312,9 +371,28 @@ private:
     rows.reserve(t.items.size()); // The commands point into it.
     for (const auto& w : t.items)
       rows.emplace_back(w.statement->result);
-    for (std::size_t i = 0; i < t.items.size(); ++i)
-      if (!repeated[i])
+    for (std::size_t i = 0; i < t.items.size();) {
+      if (repeated[i]) {
+        ++i;
+        continue;
+      }
+      std::vector<const work*> alike; // Only neighbours, so that all happens in order.
+      std::size_t bytes = 0;
+      auto end = i;
+      for (; end < t.items.size() && t.items[end].statement == t.items[i].statement && bytes < bulk_bytes; ++end)
+        if (!repeated[end]) {
+          alike.push_back(&t.items[end]);
+          bytes += t.items[end].event_bytes;
+        }
+      const auto bulk = bulk_.find(t.items[i].statement->name);
+      if (alike.size() > 1 && bulk != bulk_.end() && !bulk->second.empty()) {
+        send_bulk(bulk->second, alike);
+        i = end;
+      } else {
         send_run(t.items[i], rows[i]);
+        ++i;
+      }
+    }
     const auto take_results = [&] {
       for (std::size_t i = 0; i < t.items.size(); ++i)
         if (!repeated[i])
@@ -335,8 +413,9 @@ private:
   /// All inbox rows in one statement, in key order, so that two agents never wait for each other's: the statement and its parameters.
   std::string claim_text() const {
     return "INSERT INTO " + settings_.inbox_table
-           + " (queue, source, id, message_epoch, message_serial, fence) SELECT $1, * FROM"
-             " unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])";
+           + " (queue, source, id, message_epoch, message_serial, fence)"
+             " SELECT $1, k.source, k.id, k.epoch::bigint, k.serial::bigint, k.fence FROM"
+             " unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS k(source, id, epoch, serial, fence)";
   }
   static parameters claim_values(const transaction& t) {
     std::vector<std::size_t> order(t.items.size());
@@ -345,7 +424,7 @@ private:
     std::sort(order.begin(), order.end(), [&t](std::size_t a, std::size_t b) {
       return std::tie(t.items[a].source, t.items[a].id) < std::tie(t.items[b].source, t.items[b].id);
     });
-    array_literal sources, ids, epochs, serials, fences;
+    text_array sources, ids, epochs, serials, fences;
     for (const auto i : order) {
       const auto& w = t.items[i];
       sources.add(checked(w.source));
@@ -371,7 +450,7 @@ private:
 
   /// The first results of those that are there already.
   void send_recall(const transaction& t, const std::vector<bool>& repeated, std::vector<std::string>& results) {
-    array_literal positions, sources, ids;
+    text_array positions, sources, ids;
     for (std::size_t i = 0; i < t.items.size(); ++i) {
       if (repeated[i]) {
         positions.add(std::to_string(i));
@@ -380,7 +459,7 @@ private:
       }
     }
     send_prepared("recall",
-                  "SELECT k.position, i.result FROM unnest($2::bigint[], $3::text[], $4::text[]) AS k(position, source, id) JOIN "
+                  "SELECT k.position, i.result FROM unnest($2::text[], $3::text[], $4::text[]) AS k(position, source, id) JOIN "
                     + settings_.inbox_table + " AS i ON i.queue = $1 AND i.source = k.source AND i.id = k.id",
                   {t.queue, positions.take(), sources.take(), ids.take()}, {.on_rows = [&results](const PGresult* r) {
                     for (int row = 0; row < PQntuples(r); ++row)
@@ -390,7 +469,7 @@ private:
   }
 
   void send_results(const transaction& t, const std::vector<bool>& repeated, const std::vector<std::string>& results) {
-    array_literal sources, ids, texts;
+    text_array sources, ids, texts;
     auto any = false;
     for (std::size_t i = 0; i < t.items.size(); ++i) {
       if (repeated[i] || results[i].empty())
@@ -406,6 +485,41 @@ private:
                       + " AS i SET result = k.result FROM unnest($2::text[], $3::text[], $4::text[]) AS k(source, id, result)"
                         " WHERE i.queue = $1 AND i.source = k.source AND i.id = k.id",
                     {t.queue, sources.take(), ids.take(), texts.take()}, {});
+  }
+
+  /// Can one command insert many? Not where somebody's trigger or rule would notice, and not for types that arrays hold otherwise.
+  void find_out_bulk(const compiled_statement& s) {
+    std::vector<std::string_view> types;
+    bool is_plain = false;
+    prepare("s_" + s.name, s.text);
+    check_sent(PQsendDescribePrepared(db_, ("s_" + s.name).c_str()));
+    commands_.push_back({.on_rows =
+                           [&types](const PGresult* r) {
+                             for (int i = 0; i < PQnparams(r); ++i)
+                               types.push_back(type_of_texts(PQparamtype(r, i)));
+                           },
+                         .describes = true});
+    send("SELECT c.relkind IN ('r', 'p') AND NOT c.relhasrules AND NOT EXISTS (SELECT FROM pg_trigger AS t"
+         " WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) FROM pg_class AS c WHERE c.oid = to_regclass($1)",
+         {s.bulk->table},
+         {.on_rows = [&is_plain](const PGresult* r) { is_plain = PQntuples(r) == 1 && PQgetvalue(r, 0, 0)[0] == 't'; }});
+    sync();
+    const auto can = is_plain && std::none_of(types.begin(), types.end(), [](std::string_view type) { return type.empty(); });
+    bulk_.emplace(s.name, can ? bulk_text(*s.bulk, types) : "");
+  }
+
+  void send_bulk(const std::string& text, const std::vector<const work*>& alike) {
+    std::vector<text_array> arrays(alike.front()->parameters.size());
+    for (const auto* w : alike)
+      for (std::size_t i = 0; i < arrays.size(); ++i)
+        if (const auto text = to_text(w->parameters[i]))
+          arrays[i].add(*text);
+        else
+          arrays[i].add_null();
+    parameters values;
+    for (auto& a : arrays)
+      values.push_back(a.take());
+    send_prepared("b_" + alike.front()->statement->name, text, values, {});
   }
 
   void send_run(const work& w, row_collector& rows) {
@@ -472,31 +586,40 @@ private:
   }
 
   void send(const std::string& text, const parameters& values, command c) {
-    const auto pointers = pointers_of(values);
-    check_sent(
-      PQsendQueryParams(db_, text.c_str(), static_cast<int>(values.size()), nullptr, pointers.data(), nullptr, nullptr, 0));
+    const wire_values v{values};
+    check_sent(PQsendQueryParams(db_, text.c_str(), v.count(), nullptr, v.bytes.data(), v.sizes.data(), v.formats.data(), 0));
     commands_.push_back(std::move(c));
+  }
+
+  void prepare(const std::string& name, const std::string& text) {
+    if (prepared_.count(name) > 0 || !preparing_.insert(name).second)
+      return;
+    check_sent(PQsendPrepare(db_, name.c_str(), text.c_str(), 0, nullptr));
+    command making;
+    making.prepares = name;
+    commands_.push_back(std::move(making));
   }
 
   void send_prepared(const std::string& name, const std::string& text, const parameters& values, command c) {
-    if (prepared_.count(name) == 0 && preparing_.insert(name).second) {
-      check_sent(PQsendPrepare(db_, name.c_str(), text.c_str(), 0, nullptr));
-      command making;
-      making.prepares = name;
-      commands_.push_back(std::move(making));
-    }
-    const auto pointers = pointers_of(values);
-    check_sent(PQsendQueryPrepared(db_, name.c_str(), static_cast<int>(values.size()), pointers.data(), nullptr, nullptr, 0));
+    prepare(name, text);
+    const wire_values v{values};
+    check_sent(PQsendQueryPrepared(db_, name.c_str(), v.count(), v.bytes.data(), v.sizes.data(), v.formats.data(), 0));
     commands_.push_back(std::move(c));
   }
 
-  static std::vector<const char*> pointers_of(const parameters& values) {
-    std::vector<const char*> pointers;
-    pointers.reserve(values.size());
-    for (const auto& v : values)
-      pointers.push_back(v ? v->c_str() : nullptr);
-    return pointers;
-  }
+  /// As libpq wants them. Points into the parameters.
+  struct wire_values {
+    explicit wire_values(const parameters& from) {
+      for (const auto& p : from) {
+        bytes.push_back(p.bytes ? p.bytes->c_str() : nullptr);
+        sizes.push_back(p.bytes ? static_cast<int>(p.bytes->size()) : 0);
+        formats.push_back(p.binary ? 1 : 0);
+      }
+    }
+    [[nodiscard]] int count() const { return static_cast<int>(bytes.size()); }
+    std::vector<const char*> bytes;
+    std::vector<int> sizes, formats;
+  };
 
   void check_sent(int sent) {
     if (sent != 1)
@@ -543,6 +666,8 @@ private:
           claimed_ = std::strtoull(PQcmdTuples(const_cast<PGresult*>(r)), nullptr, 10);
         if (!c.prepares.empty())
           prepared_.insert(c.prepares);
+        if (c.describes)
+          c.on_rows(r);
         return;
       case PGRES_SINGLE_TUPLE:
       case PGRES_TUPLES_OK:
@@ -604,6 +729,8 @@ private:
       throw broken{{why, {}, "the server took no cancel request"}};
   }
 
+  /// One command inserts of so many bytes at most and one event; the server takes no value beyond 1 GiB.
+  static constexpr std::size_t bulk_bytes = 4 << 20;
   static constexpr auto sync_mark = "\n"; // No statement has this name.
   /// Repetitions come in numbers, after an agent or a connection was lost: so many transactions ask first.
   static constexpr int careful_after_a_repetition = 16;
@@ -613,8 +740,9 @@ private:
   std::unique_ptr<soci::session> session_;
   PGconn* db_ = nullptr;
   std::set<std::string> prepared_, preparing_;
-  std::vector<command> commands_; // Sent, not answered.
-  seconds timeouts_{};            // As set on this connection.
+  std::map<std::string, std::string> bulk_; // By statement, how it inserts many; empty: it does not.
+  std::vector<command> commands_;           // Sent, not answered.
+  seconds timeouts_{};                      // As set on this connection.
   deadline until_{};
   bool stopping_ = false; // The server was told to stop.
   bool ending_ = false;   // Rolling back.

@@ -239,21 +239,23 @@ sql_failure row_collector::fault() const {
 }
 
 std::string inbox_ddl(const settings& s) {
+  // The id first, and by bytes: nearly every comparison of two keys ends there, and asks no locale.
+  const std::string text = s.backend == backend_kind::sqlite ? "TEXT NOT NULL" : "text COLLATE \"C\" NOT NULL";
   const auto integer = s.backend == backend_kind::sqlite ? "INTEGER" : "bigint";
   const auto now =
     s.backend == backend_kind::sqlite ? "TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP" : "timestamptz NOT NULL DEFAULT now()";
   // clang-format off
   return "CREATE TABLE IF NOT EXISTS " + s.inbox_table +
          " (\n"
-         "  queue TEXT NOT NULL,\n"
-         "  source TEXT NOT NULL,\n"
-         "  id TEXT NOT NULL,\n"
+         "  queue " + text + ",\n"
+         "  source " + text + ",\n"
+         "  id " + text + ",\n"
          "  message_epoch " + integer + " NOT NULL,\n"
          "  message_serial " + integer + " NOT NULL,\n"
          "  fence TEXT NOT NULL,\n"
          "  result TEXT,\n"
          "  done_at " + now + ",\n"
-         "  PRIMARY KEY (queue, source, id)\n)";
+         "  PRIMARY KEY (id, source, queue)\n)";
   // clang-format on
 }
 

@@ -141,6 +141,7 @@ std::variant<work, failure> plan_work(const catalog& statements, const job& j, s
   w.id = j.attributes.id;
   w.message = j.message;
   w.fence = j.fence;
+  w.event_bytes = j.event ? j.event->size() : 0;
   w.parameters.reserve(statement->paths.size());
   if (!statement->paths.empty()) {
     const event_reader event{j.event ? std::string_view{*j.event} : std::string_view{}};

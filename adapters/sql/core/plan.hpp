@@ -26,6 +26,7 @@ struct work {
   std::size_t job = 0; // Its index in the perform() call.
   const compiled_statement* statement = nullptr;
   std::vector<value> parameters;
+  std::size_t event_bytes = 0;
   std::string source, id; // The inbox key, with the transaction's queue.
   message_id message;
   fence_token fence;

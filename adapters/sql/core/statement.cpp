@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <regex>
 
 namespace sallyport::adapters::sql {
 namespace {
@@ -191,7 +193,42 @@ bool is_path(std::string_view path) {
   return true;
 }
 
+/// Only what cannot mean another thing for many rows than for one: no expressions, no conflicts to handle, nothing returned.
+std::optional<bulk_insert> as_bulk(const std::string& text) {
+  constexpr std::size_t longest = 4096;
+  static const std::regex shape{
+    R"(^\s*(INSERT\s+INTO\s+([\w.]+)\s*\([\w\s,"]+\))\s*VALUES\s*\(\s*(\$\d+(?:::\w+)?(?:\s*,\s*\$\d+(?:::\w+)?)*)\s*\)\s*$)",
+    std::regex::icase | std::regex::optimize};
+  std::smatch parts;
+  if (text.size() > longest || !std::regex_match(text, parts, shape))
+    return std::nullopt;
+  return bulk_insert{parts[1], parts[2], parts[3]};
+}
+
 } // namespace
+
+std::string bulk_text(const bulk_insert& insert, const std::vector<std::string_view>& types) {
+  std::string row, arrays, names;
+  for (std::string_view rest = insert.row; !rest.empty();) {
+    const auto at = std::min(rest.find('$'), rest.size());
+    row += rest.substr(0, at);
+    rest.remove_prefix(at);
+    if (rest.empty())
+      break;
+    std::size_t position = 0;
+    const auto end = std::from_chars(rest.data() + 1, rest.data() + rest.size(), position).ptr;
+    rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+    row += "k.p" + std::to_string(position);
+    if (const auto type = types.at(position - 1); type != "text")
+      row.append("::").append(type);
+  }
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    const auto n = std::to_string(i + 1);
+    arrays += (i == 0 ? "$" : ", $") + n + "::text[]";
+    names += (i == 0 ? "p" : ", p") + n;
+  }
+  return insert.head + " SELECT " + row + " FROM unnest(" + arrays + ") AS k(" + names + ")";
+}
 
 result<compiled_statement> compile(const std::string& name, const statement& s, backend_kind backend) {
   const auto refuse = [&name](const std::string& why) {
@@ -218,6 +255,8 @@ result<compiled_statement> compile(const std::string& name, const statement& s, 
   for (const auto& [parameter, path] : s.parameters)
     if (std::find(scan.names_.begin(), scan.names_.end(), parameter) == scan.names_.end())
       return refuse("does not use :" + parameter + ", for which parameters has a path");
+  if (backend == backend_kind::postgresql && s.result == result_kind::none && !s.read_only)
+    compiled.bulk = as_bulk(compiled.text);
   return compiled;
 }
 

@@ -127,6 +127,58 @@ TEST_F(postgresql, a_batch_costs_two_round_trips_and_the_inbox_is_asked_first_fo
   EXPECT_EQ(ask("SELECT count(*) FROM sallyport_inbox"), "22");
 }
 
+// Rows of one command have one cmin.
+TEST_F(postgresql, a_batch_of_plain_inserts_is_one_command_and_what_somebody_would_notice_is_done_one_by_one) {
+  ask("CREATE TABLE plain (n serial, id text, code text, size bigint, price numeric, ok boolean, at timestamptz, more jsonb, ref "
+      "uuid)");
+  ask("CREATE TABLE watched (id text)");
+  ask("CREATE TABLE seen (id text)");
+  ask("CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS"
+      " 'BEGIN INSERT INTO seen SELECT count(*) FROM watched; RETURN NULL; END';"
+      "CREATE TRIGGER see AFTER INSERT ON watched FOR EACH STATEMENT EXECUTE FUNCTION see()");
+  ask("CREATE TABLE listed (tags text[], id text)");
+  const std::map<std::string, std::string> all{
+    {"id", "id"},      {"code", "data.code"}, {"size", "data.size"}, {"price", "data.price"},
+    {"ok", "data.ok"}, {"at", "data.at"},     {"more", "data.more"}, {"ref", "data.ref"}};
+  s.statements["plain"] = {"INSERT INTO plain (id, code, size, price, ok, at, more, ref)"
+                           " VALUES (:id, :code, :size, :price, :ok, :at, :more::jsonb, :ref)",
+                           result_kind::none, false, all};
+  s.statements["watched"] = {"INSERT INTO watched (id) VALUES (:id)", result_kind::none, false, {{"id", "id"}}};
+  s.statements["listed"] = {
+    "INSERT INTO listed (tags, id) VALUES (:tags, :id)", result_kind::none, false, {{"tags", "data.tags"}, {"id", "id"}}};
+  for (const auto* name : {"plain", "watched", "listed"})
+    s.statement_by_type[name] = name;
+  s.batch_max = 256;
+  const auto a = make();
+  const auto perform = [&](const std::vector<job>& jobs) {
+    for (const auto& o : a->perform(jobs))
+      EXPECT_EQ(o.what, outcome::kind::done) << o.error;
+  };
+  const std::string odd = R"({"code":"a \"b\" \\ {c}, NULL","size":9007199254740993,"price":1.10,"ok":false,)"
+                          R"("at":"2026-01-02T03:04:05Z","more":{"a":["\"",null]},"ref":"0b8c4d1e-5f5a-4c8e-9a55-1d2e3f405162"})";
+  perform({make_job(1, "plain", odd), make_job(2, "plain", R"({"code":"","size":null,"ok":true})"),
+           make_job(3, "plain", R"({"code":"null"})")});
+  EXPECT_EQ(ask("SELECT count(DISTINCT cmin::text) FROM plain"), "1");
+  EXPECT_EQ(ask("SELECT string_agg(id, ',' ORDER BY n) FROM plain"), "e1,e2,e3");
+  EXPECT_EQ(
+    ask("SELECT concat_ws('|', code, size, price, ok, at AT TIME ZONE 'UTC', more, ref) FROM plain WHERE id = 'e1'"),
+    R"(a "b" \ {c}, NULL|9007199254740993|1.10|f|2026-01-02 03:04:05|{"a": ["\"", null]}|0b8c4d1e-5f5a-4c8e-9a55-1d2e3f405162)");
+  EXPECT_EQ(ask("SELECT (code = '')::text || (size IS NULL) || ok || (more IS NULL) FROM plain WHERE id = 'e2'"),
+            "truetruetruetrue");
+  EXPECT_EQ(ask("SELECT code FROM plain WHERE id = 'e3'"), "null");
+
+  perform({make_job(4, "watched", "{}"), make_job(5, "watched", "{}")});
+  EXPECT_EQ(ask("SELECT string_agg(id, ',' ORDER BY id) FROM seen"), "1,2");
+  perform({make_job(6, "listed", R"({"tags":"{a,b}"})"), make_job(7, "listed", R"({"tags":null})")});
+  EXPECT_EQ(ask("SELECT string_agg(id || coalesce(tags[2], '-'), ',' ORDER BY id) FROM listed"), "e6b,e7-");
+
+  // In order, also where statements change; and what was here before is left out.
+  perform({make_job(8, "plain", "{}"), make_job(2, "plain", "{}", 2), make_job(9, "plain", "{}"), make_job(10, "watched", "{}"),
+           make_job(11, "plain", "{}")});
+  EXPECT_EQ(ask("SELECT string_agg(id, ',' ORDER BY n) FROM plain"), "e1,e2,e3,e8,e9,e11");
+  EXPECT_EQ(ask("SELECT count(DISTINCT cmin::text) FROM plain WHERE id IN ('e8', 'e9')"), "1");
+}
+
 TEST_F(postgresql, without_its_inbox_row_a_message_is_not_done) {
   const auto a = make();
   ASSERT_EQ(a->probe().state, wire::reach::up);

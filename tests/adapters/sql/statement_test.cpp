@@ -30,6 +30,31 @@ TEST(statement, named_parameters_become_positions_and_one_name_is_one_position) 
   EXPECT_EQ(compile("x", text, backend_kind::sqlite)->text, "INSERT INTO t VALUES (?1, ?2, ?1)");
 }
 
+TEST(statement, an_insert_of_plain_parameters_can_be_done_for_many_at_once) {
+  const auto bulk_of = [](const std::string& text, std::initializer_list<std::string> names) {
+    const auto compiled = compile("x", with(text, names), backend_kind::postgresql);
+    EXPECT_TRUE(compiled.ok()) << text;
+    return compiled.ok() ? compiled->bulk : std::nullopt;
+  };
+  const auto plain = bulk_of("insert into shop.orders (a, \"B c\",\n d) values (:x, :y::int, :x);", {"x", "y"});
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->table, "shop.orders");
+  EXPECT_EQ(bulk_text(*plain, {"text", "int4"}),
+            "insert into shop.orders (a, \"B c\",\n d) SELECT k.p1, k.p2::int4::int, k.p1 FROM"
+            " unnest($1::text[], $2::text[]) AS k(p1, p2)");
+  for (const auto* text :
+       {"INSERT INTO t VALUES (:a)", "INSERT INTO t (a) VALUES (:a) ON CONFLICT DO NOTHING",
+        "INSERT INTO t (a) VALUES (lower(:a))", "INSERT INTO t (a, b) VALUES (:a, now())",
+        "INSERT INTO t (a) VALUES (:a::varchar(3))", "INSERT INTO t (a) VALUES (:a), (:a)", "INSERT INTO t (a) SELECT :a",
+        "INSERT INTO t (a) VALUES (:a) RETURNING a", "INSERT INTO t AS u (a) VALUES (:a)", "INSERT INTO t (a[1]) VALUES (:a)",
+        "UPDATE t SET a = :a", "INSERT INTO t (a) VALUES (:a) -- b", "WITH x AS (SELECT 1) INSERT INTO t (a) VALUES (:a)"})
+    EXPECT_FALSE(bulk_of(text, {"a"})) << text;
+  EXPECT_FALSE(compile("x", with("INSERT INTO t (a) VALUES (:a)", {"a"}), backend_kind::sqlite)->bulk);
+  auto telling = with("INSERT INTO t (a) VALUES (:a)", {"a"});
+  telling.result = result_kind::row;
+  EXPECT_FALSE(compile("x", telling, backend_kind::postgresql)->bulk);
+}
+
 TEST(statement, what_only_looks_like_a_parameter_is_left_alone) {
   for (const auto* text : {"SELECT ':a', 'it''s :a', \":a\"", "SELECT a::text, b[1:2], now() -- :a\n",
                            "SELECT 1 /* :a /* :b */ */", "SELECT $$ :a $$, $x$ :a ; $x$", "SELECT E'\\' :a'", "CALL f(x := 1)"}) {
