@@ -58,14 +58,14 @@ int run_child(const std::vector<std::string>& a) {
   return 2;
 }
 
-int try_one(const std::string& name, std::uint64_t messages, int rounds) {
+int try_one(const std::string& name, const run_spec& spec, int rounds) {
   const auto& what = system_named(name);
   for (int i = 0; i < rounds; ++i) {
     const testing::temp_dir folder;
     std::filesystem::create_directories(folder.path() / "server");
     const auto at = what.start({.folder = folder.path() / "server"});
-    const auto f = run(what, *at, {.messages = messages}, folder.path() / "run");
-    std::printf("%-18s %9.0f msg/s  enqueue %9.0f/s  cpu us/msg: server %.1f producer %.1f consumers %.1f  p50 %.1f ms p99 %.1f "
+    const auto f = run(what, *at, spec, folder.path() / "run");
+    std::printf("%-18s %9.0f msg/s  enqueue %9.0f/s  cpu us/msg: server %.1f producer %.1f consumers %.1f  p50 %.2f ms p99 %.2f "
                 "ms  %lu MB  left %lu\n",
                 name.c_str(), f.rate(), static_cast<double>(f.messages) / f.enqueue_seconds,
                 f.cpu.server * 1e6 / static_cast<double>(f.messages), f.cpu.producers * 1e6 / static_cast<double>(f.messages),
@@ -213,8 +213,16 @@ int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
     if (!words.empty() && (words[0] == "produce" || words[0] == "consume"))
       return run_child(words);
-    if (words.size() >= 3 && words[0] == "try")
-      return try_one(words[1], number(words[2]), words.size() > 3 ? std::stoi(words[3]) : 1);
+    if (words.size() >= 3 && words[0] == "try") { // try SYSTEM MESSAGES [ROUNDS [RATE [BATCH [IN-FLIGHT]]]]
+      run_spec spec{.messages = number(words[2])};
+      const auto or_else = [&](std::size_t at, std::size_t otherwise) {
+        return words.size() > at ? number(words[at]) : otherwise;
+      };
+      spec.rate = static_cast<double>(or_else(4, 0));
+      spec.batch = or_else(5, spec.batch);
+      spec.in_flight = or_else(6, spec.in_flight);
+      return try_one(words[1], spec, static_cast<int>(or_else(3, 1)));
+    }
     return command_line(argc, argv);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "sallyport_bench: %s\n", e.what());

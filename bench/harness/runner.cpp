@@ -123,7 +123,7 @@ testing::process& children::consume(std::size_t seat, const run_spec& spec, std:
   const auto own = folder_ / name;
   fs::create_directories(own);
   const auto log = (folder_ / (name + ".log")).string();
-  const auto batch = std::max<std::size_t>(1, spec.window / 2);
+  const auto batch = spec.take > 0 ? spec.take : std::max<std::size_t>(1, spec.window / 2);
   all_.push_back(std::make_unique<child>(
     child{false, seat, log,
           testing::process({.argv = {"/proc/self/exe", "consume", what_.name, address_, board_file_.string(),

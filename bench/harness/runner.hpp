@@ -25,11 +25,12 @@ struct run_spec {
   std::size_t bytes = 1024;
   std::size_t batch = 256, in_flight = 8; // Of each producer.
   std::size_t producers = 1;
-  std::size_t consumers = 2;         // Of each queue; 0: only enqueue.
-  std::size_t window = 4096;         // Of each consumer, which takes up to half of it at once: the other half comes meanwhile.
-  std::size_t queues = 1;            // Producers take turns over them.
-  double rate = 0;                   // Events a second of all producers together; 0: as fast as they are acknowledged.
-  std::string database;              // W8: where consumers write to.
+  std::size_t consumers = 2; // Of each queue; 0: only enqueue.
+  std::size_t window = 4096; // Of each consumer.
+  std::size_t take = 0;      // It takes so many at once at most; 0: half the window, so that the other half comes meanwhile.
+  std::size_t queues = 1;    // Producers take turns over them.
+  double rate = 0;           // Events a second of all producers together; 0: as fast as they are acknowledged.
+  std::string database;      // W8: where consumers write to.
   std::chrono::seconds at_most{120}; // Then the run has failed.
 };
 

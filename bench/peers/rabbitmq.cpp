@@ -199,6 +199,7 @@ public:
   }
 
   nanoseconds restart() override {
+    const auto before = unacknowledged();
     if (!process_->stop(SIGTERM, std::chrono::minutes(2)))
       throw std::runtime_error("rabbitmq-server does not stop");
     process_.reset();
@@ -206,7 +207,10 @@ public:
     launch();
     if (!await_served(std::chrono::minutes(10)))
       throw std::runtime_error("rabbitmq-server does not start again: " + process_->err());
-    (void)unacknowledged(); // The queues are served too.
+    // The queues are served too: a quorum queue has no messages until it has elected a leader and read its log.
+    const auto give_up = now_ns() + 60'000'000'000u;
+    while (unacknowledged() < before && now_ns() < give_up)
+      std::this_thread::sleep_for(milliseconds(5));
     return nanoseconds(now_ns() - begin);
   }
 

@@ -3,7 +3,6 @@
 #include "bench/workloads/workloads.hpp"
 
 #include <algorithm>
-#include <map>
 
 namespace sallyport::bench {
 
@@ -15,16 +14,10 @@ void measure(const plan& p, findings& out) {
   turns all(p, out, "W10");
   all.enter(system_named("sallyport"), {}, "two agent processes");
   all.enter(system_named("sallyport-embedded"), {}, "embedded");
-  const auto spec_of = [](const turns::entry& e, std::uint64_t messages) {
-    return run_spec{.messages = messages, .consumers = e.what->variant ? std::size_t{1} : 2};
-  };
-  std::map<std::string, std::uint64_t> messages;
-  all.each("calibration", [&](turns::entry& e) { messages[e.label] = all.calibrate(e, spec_of(e, 4'096), p.quick ? 1.5 : 4.0); });
-  for (std::size_t round = 1; round <= (p.quick ? 2 : p.rounds); ++round)
-    all.each("round " + std::to_string(round), [&](turns::entry& e) {
-      if (messages[e.label] == 0) // Its calibration failed.
-        return;
-      const auto f = all.run(e, spec_of(e, messages[e.label]));
+  all.rounds(
+    p.quick ? 2 : p.rounds, p.quick ? 1.5 : 4.0,
+    [](const turns::entry& e) { return run_spec{.consumers = e.what->variant ? std::size_t{1} : 2}; },
+    [&](turns::entry& e, const run_figures& f) {
       const auto add = [&](const char* what, const char* unit, bool more_is_better, double value) {
         out.add({.workload = "W10",
                  .system = "sallyport",

@@ -45,6 +45,7 @@ void measure(const plan& p, findings& f) {
       run_spec spec;
       spec.messages = messages;
       spec.database = conninfo;
+      spec.take = 256;
       spec.window = 1024; // A batch lasts as long as a sync: with two on their way to a consumer, it would wait for the next.
       const auto commits_before = commits();
       const auto before = cpu_of(family_of(target->pid()));

@@ -2,8 +2,6 @@
 #include "bench/workloads/turns.hpp"
 #include "bench/workloads/workloads.hpp"
 
-#include <map>
-
 namespace sallyport::bench {
 
 namespace {
@@ -32,12 +30,9 @@ void add_figures(findings& out, const std::string& workload, const std::string& 
 void measure(const plan& p, findings& out) {
   turns all(p, out, "W1");
   all.enter_all();
-  std::map<std::string, std::uint64_t> messages;
-  all.each("calibration",
-           [&](turns::entry& e) { messages[e.label] = all.calibrate(e, {.messages = 4'096}, p.quick ? 2.0 : 4.0); });
-  for (std::size_t round = 1; round <= p.rounds; ++round)
-    all.each("round " + std::to_string(round),
-             [&](turns::entry& e) { add_figures(out, "W1", e.what->name, all.run(e, {.messages = messages[e.label]})); });
+  all.rounds(
+    p.rounds, p.quick ? 2.0 : 4.0, [](const turns::entry&) { return run_spec{}; },
+    [&](turns::entry& e, const run_figures& f) { add_figures(out, "W1", e.what->name, f); });
 
   const std::pair<const char*, double> wanted[] = {{"redis-everysec", 2}, {"redis-always", 4},    {"nats", 5},
                                                    {"postgres", 8},       {"rabbitmq-quorum", 8}, {"beanstalkd", 8}};
@@ -54,9 +49,10 @@ workload throughput_workload() {
   w.title = "End-to-end throughput";
   w.text = "Events of 1 KiB from one producer to two consumers, one of which gets each: enqueue, deliver, no work, acknowledge "
            "one by one or in "
-           "batches as the system's fast path has it, always explicitly. Requests of 256 events, 8 in flight; consumers take up "
-           "to 256 at once and "
-           "have up to 512 on their way. A fixed number of events, calibrated to a few seconds, from the first send to the last "
+           "batches as the system's fast path has it, always explicitly. Requests of 256 events, 8 in flight; consumers have "
+           "up to 4,096 on "
+           "their way and take up to half of them at once. A fixed number of events, calibrated to a few seconds, from the first "
+           "send to the last "
            "event taken. The "
            "latencies are those under full load: they measure queues, not systems. CPU is user and system time of all processes "
            "concerned.";

@@ -2,8 +2,6 @@
 #include "bench/workloads/turns.hpp"
 #include "bench/workloads/workloads.hpp"
 
-#include <map>
-
 namespace sallyport::bench {
 
 namespace {
@@ -15,14 +13,9 @@ void measure(const plan& p, findings& out) {
       all.enter(*what, {}, what->name + ", plain");
       all.enter(*what, {.tls = true}, what->name + ", TLS");
     }
-  std::map<std::string, std::uint64_t> messages;
-  all.each("calibration",
-           [&](turns::entry& e) { messages[e.label] = all.calibrate(e, {.messages = 4'096}, p.quick ? 1.5 : 4.0); });
-  for (std::size_t round = 1; round <= (p.quick ? 2 : p.rounds); ++round)
-    all.each("round " + std::to_string(round), [&](turns::entry& e) {
-      if (messages[e.label] == 0) // Its calibration failed.
-        return;
-      const auto f = all.run(e, {.messages = messages[e.label]});
+  all.rounds(
+    p.quick ? 2 : p.rounds, p.quick ? 1.5 : 4.0, [](const turns::entry&) { return run_spec{}; },
+    [&](turns::entry& e, const run_figures& f) {
       const auto add = [&](const char* what, const char* unit, bool more_is_better, double value) {
         out.add({.workload = "W9",
                  .system = e.what->name,

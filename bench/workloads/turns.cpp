@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <map>
 
 namespace sallyport::bench {
 
@@ -125,6 +126,24 @@ std::uint64_t turns::calibrate(entry& e, run_spec spec, double seconds) {
       return wanted;
     spec.messages = std::clamp(wanted / 4, spec.messages + 1, spec.messages * 10);
   }
+}
+
+void turns::rounds(std::size_t count, double seconds, const std::function<run_spec(const entry&)>& spec,
+                   const std::function<void(entry&, const run_figures&)>& report) {
+  constexpr std::uint64_t least = 4'096;
+  std::map<const entry*, std::uint64_t> messages;
+  each("calibration", [&](entry& e) {
+    auto s = spec(e);
+    s.messages = least;
+    messages[&e] = calibrate(e, s, seconds);
+  });
+  for (std::size_t round = 1; round <= count; ++round)
+    each("round " + std::to_string(round), [&](entry& e) {
+      auto s = spec(e);
+      s.messages = messages[&e];
+      if (s.messages > 0) // Else its calibration failed.
+        report(e, run(e, s));
+    });
 }
 
 double ratio_to(const findings& f, const std::string& workload, const std::string& other, const std::string& point,

@@ -46,6 +46,10 @@ public:
   /// How many messages last about so long, found by short runs that also warm the server up. The spec's messages are a bound from below.
   std::uint64_t calibrate(entry& e, run_spec spec, double seconds);
 
+  /// Calibrates everybody to about so many seconds, then so many rounds: each one's figures, as they come.
+  void rounds(std::size_t count, double seconds, const std::function<run_spec(const entry&)>& spec,
+              const std::function<void(entry&, const run_figures&)>& report);
+
 private:
   void start(entry& e);
   void fail(entry& e, const std::string& what, const std::string& why);
