@@ -124,13 +124,16 @@ std::string percent_encoded(const std::string& text) {
   return out;
 }
 
+const std::string& checked(const std::string& text) {
+  if (text.find('\0') != std::string::npos)
+    throw refused{
+      {sql_failure::kind::bad_parameter, {}, "a text with a zero character (\\u0000) cannot be stored by PostgreSQL"}};
+  return text;
+}
+
 std::optional<std::string> to_text(const value& v) {
-  if (const auto* text = std::get_if<std::string>(&v)) {
-    if (text->find('\0') != std::string::npos)
-      throw refused{
-        {sql_failure::kind::bad_parameter, {}, "a text with a zero character (\\u0000) cannot be stored by PostgreSQL"}};
-    return *text;
-  }
+  if (const auto* text = std::get_if<std::string>(&v))
+    return checked(*text);
   if (const auto* n = std::get_if<std::int64_t>(&v))
     return std::to_string(*n);
   if (const auto* b = std::get_if<bool>(&v))
@@ -319,9 +322,6 @@ private:
     if (stop_.raised())
       throw refused{{sql_failure::kind::interrupted, {}, {}}};
     set_timeouts();
-    for (const auto& w : t.items)
-      if (w.statement->bulk && bulk_.count(w.statement->name) == 0)
-        find_out_bulk(*w.statement);
     std::vector<bool> repeated(t.items.size(), false);
     send(t.read_only ? "BEGIN READ ONLY" : "BEGIN", {}, {});
     if (!t.has(step::kind::claim_inbox)) {
@@ -372,26 +372,12 @@ private:
     for (const auto& w : t.items)
       rows.emplace_back(w.statement->result);
     for (std::size_t i = 0; i < t.items.size();) {
-      if (repeated[i]) {
+      if (repeated[i])
         ++i;
-        continue;
-      }
-      std::vector<const work*> alike; // Only neighbours, so that all happens in order.
-      std::size_t bytes = 0;
-      auto end = i;
-      for (; end < t.items.size() && t.items[end].statement == t.items[i].statement && bytes < bulk_bytes; ++end)
-        if (!repeated[end]) {
-          alike.push_back(&t.items[end]);
-          bytes += t.items[end].event_bytes;
-        }
-      const auto bulk = bulk_.find(t.items[i].statement->name);
-      if (alike.size() > 1 && bulk != bulk_.end() && !bulk->second.empty()) {
-        send_bulk(bulk->second, alike);
-        i = end;
-      } else {
-        send_run(t.items[i], rows[i]);
-        ++i;
-      }
+      else if (has_neighbour_alike(t, repeated, i) && can_bulk(*t.items[i].statement))
+        i = send_bulk(t, repeated, i);
+      else
+        send_run(t.items[i], rows[i]), ++i;
     }
     const auto take_results = [&] {
       for (std::size_t i = 0; i < t.items.size(); ++i)
@@ -487,8 +473,23 @@ private:
                     {t.queue, sources.take(), ids.take(), texts.take()}, {});
   }
 
-  /// Can one command insert many? Not where somebody's trigger or rule would notice, and not for types that arrays hold otherwise.
-  void find_out_bulk(const compiled_statement& s) {
+  /// Only neighbours are put into one command, so that all happens in order.
+  static bool has_neighbour_alike(const transaction& t, const std::vector<bool>& repeated, std::size_t i) {
+    const auto* statement = t.items[i].statement;
+    for (++i; i < t.items.size() && t.items[i].statement == statement; ++i)
+      if (!repeated[i])
+        return true;
+    return false;
+  }
+
+  /// Can one command insert many? Not where somebody's trigger, rule or key within the table would notice, and not for types that texts become
+  /// otherwise. Asked once per connection, within the transaction, when first there are two: a statement that the server does not take fails as
+  /// it would when run.
+  bool can_bulk(const compiled_statement& s) {
+    if (!s.bulk)
+      return false;
+    if (const auto known = bulk_.find(s.name); known != bulk_.end())
+      return !known->second.empty();
     std::vector<std::string_view> types;
     bool is_plain = false;
     prepare("s_" + s.name, s.text);
@@ -499,27 +500,42 @@ private:
                                types.push_back(type_of_texts(PQparamtype(r, i)));
                            },
                          .describes = true});
-    send("SELECT c.relkind IN ('r', 'p') AND NOT c.relhasrules AND NOT EXISTS (SELECT FROM pg_trigger AS t"
-         " WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) FROM pg_class AS c WHERE c.oid = to_regclass($1)",
+    send("SELECT c.relkind = 'r' AND NOT c.relhasrules"
+         " AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)"
+         " AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.confrelid = c.oid)"
+         " FROM pg_class AS c WHERE c.oid = to_regclass($1)",
          {s.bulk->table},
          {.on_rows = [&is_plain](const PGresult* r) { is_plain = PQntuples(r) == 1 && PQgetvalue(r, 0, 0)[0] == 't'; }});
     sync();
     const auto can = is_plain && std::none_of(types.begin(), types.end(), [](std::string_view type) { return type.empty(); });
-    bulk_.emplace(s.name, can ? bulk_text(*s.bulk, types) : "");
+    return !bulk_.emplace(s.name, can ? bulk_text(*s.bulk, types) : "").first->second.empty();
   }
 
-  void send_bulk(const std::string& text, const std::vector<const work*>& alike) {
-    std::vector<text_array> arrays(alike.front()->parameters.size());
-    for (const auto* w : alike)
-      for (std::size_t i = 0; i < arrays.size(); ++i)
-        if (const auto text = to_text(w->parameters[i]))
-          arrays[i].add(*text);
-        else
-          arrays[i].add_null();
+  /// From this item on, all that go into one command; returns the one after them.
+  std::size_t send_bulk(const transaction& t, const std::vector<bool>& repeated, std::size_t i) {
+    const auto& s = *t.items[i].statement;
+    std::vector<text_array> arrays(s.paths.size());
+    for (std::size_t bytes = 0; i < t.items.size() && t.items[i].statement == &s && bytes < bulk_bytes; ++i) {
+      if (repeated[i])
+        continue;
+      bytes += t.items[i].event_bytes;
+      for (std::size_t p = 0; p < arrays.size(); ++p)
+        add(arrays[p], t.items[i].parameters[p]);
+    }
     parameters values;
     for (auto& a : arrays)
       values.push_back(a.take());
-    send_prepared("b_" + alike.front()->statement->name, text, values, {});
+    send_prepared("b_" + s.name, bulk_.at(s.name), values, {});
+    return i;
+  }
+
+  static void add(text_array& to, const value& v) {
+    if (const auto* text = std::get_if<std::string>(&v))
+      to.add(checked(*text));
+    else if (const auto other = to_text(v))
+      to.add(*other);
+    else
+      to.add_null();
   }
 
   void send_run(const work& w, row_collector& rows) {
@@ -537,11 +553,6 @@ private:
       };
     }
     send_prepared("s_" + w.statement->name, w.statement->text, values, std::move(c));
-  }
-
-  static const std::string& checked(const std::string& text) {
-    (void)to_text(text);
-    return text;
   }
 
   /// On the session and only when they change: normally once per connection. The lock's is the shorter, so that the error says which.
@@ -564,6 +575,8 @@ private:
       return;
     try {
       ending_ = true; // A cancel has had its effect; the way out has a time of its own.
+      for (auto& c : commands_)
+        c.on_rows = nullptr; // Nobody is left to take them.
       until_ = steady_clock::now() + grace;
       stopping_ = false;
       if (PQtransactionStatus(db_) != PQTRANS_IDLE || !commands_.empty()) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <regex>
 
 namespace sallyport::adapters::sql {
 namespace {
@@ -193,16 +192,83 @@ bool is_path(std::string_view path) {
   return true;
 }
 
+/// Reads a statement of one simple shape from left to right. Each step passes over space, takes what it is named after, and says whether it
+/// was there.
+class reader {
+public:
+  explicit reader(std::string_view text) : text_(text) {}
+
+  [[nodiscard]] std::size_t at() const { return at_; }
+  bool word(std::string_view upper_case) { return upper(run(is_word)) == upper_case; }
+  bool symbol(char c) {
+    space();
+    return at_ < text_.size() && text_[at_] == c && ++at_ != 0;
+  }
+  std::string_view table() {
+    return run([](char c) { return is_word(c) || c == '.'; });
+  }
+  bool column() {
+    if (!symbol('"'))
+      return !run(is_word).empty();
+    const auto end = text_.find('"', at_);
+    at_ = end == text_.npos ? text_.size() : end + 1;
+    return end != text_.npos;
+  }
+  /// "$1", "$1::jsonb"
+  bool parameter() {
+    if (!symbol('$') || run(is_digit).empty())
+      return false;
+    if (text_.substr(at_, 2) != "::")
+      return true;
+    at_ += 2;
+    return !run(is_word).empty();
+  }
+  bool end() {
+    space();
+    return at_ == text_.size();
+  }
+
+private:
+  void space() {
+    while (at_ < text_.size() && is_space(text_[at_]))
+      ++at_;
+  }
+  template <class Is>
+  std::string_view run(Is is) {
+    space();
+    const auto from = at_;
+    while (at_ < text_.size() && is(text_[at_]))
+      ++at_;
+    return text_.substr(from, at_ - from);
+  }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+};
+
 /// Only what cannot mean another thing for many rows than for one: no expressions, no conflicts to handle, nothing returned.
 std::optional<bulk_insert> as_bulk(const std::string& text) {
-  constexpr std::size_t longest = 4096;
-  static const std::regex shape{
-    R"(^\s*(INSERT\s+INTO\s+([\w.]+)\s*\([\w\s,"]+\))\s*VALUES\s*\(\s*(\$\d+(?:::\w+)?(?:\s*,\s*\$\d+(?:::\w+)?)*)\s*\)\s*$)",
-    std::regex::icase | std::regex::optimize};
-  std::smatch parts;
-  if (text.size() > longest || !std::regex_match(text, parts, shape))
+  reader r{text};
+  const auto list = [&r](bool (reader::*item)()) {
+    if (!r.symbol('('))
+      return false;
+    do {
+      if (!(r.*item)())
+        return false;
+    } while (r.symbol(','));
+    return r.symbol(')');
+  };
+  bulk_insert insert;
+  if (!r.word("INSERT") || !r.word("INTO") || (insert.table = r.table()).empty() || !list(&reader::column))
     return std::nullopt;
-  return bulk_insert{parts[1], parts[2], parts[3]};
+  insert.head = text.substr(0, r.at());
+  if (!r.word("VALUES"))
+    return std::nullopt;
+  const auto from = text.find('(', r.at()) + 1;
+  if (!list(&reader::parameter))
+    return std::nullopt;
+  insert.row = text.substr(from, r.at() - 1 - from);
+  return r.end() ? std::optional{std::move(insert)} : std::nullopt;
 }
 
 } // namespace

@@ -110,7 +110,7 @@ TEST_F(postgresql, a_batch_costs_two_round_trips_and_the_inbox_is_asked_first_fo
   cutting_proxy proxy{server().port()};
   s.port = proxy.port();
   const auto a = make();
-  a->perform({name_job(1)}); // Connects, and prepares.
+  a->perform({name_job(1), name_job(30)}); // Connects, prepares, and looks at the table.
   const auto trips_of = [&](const std::vector<job>& jobs) {
     const auto before = proxy.round_trips();
     for (const auto& o : a->perform(jobs))
@@ -123,8 +123,8 @@ TEST_F(postgresql, a_batch_costs_two_round_trips_and_the_inbox_is_asked_first_fo
   for (std::uint64_t n = 7; n < 22; ++n)
     EXPECT_EQ(trips_of({name_job(n)}), 2);
   EXPECT_EQ(trips_of({name_job(21, "add", 2), name_job(22)}), 4) << "it has been quiet: refused again";
-  EXPECT_EQ(ask("SELECT count(*) FROM names"), "22");
-  EXPECT_EQ(ask("SELECT count(*) FROM sallyport_inbox"), "22");
+  EXPECT_EQ(ask("SELECT count(*) FROM names"), "23");
+  EXPECT_EQ(ask("SELECT count(*) FROM sallyport_inbox"), "23");
 }
 
 // Rows of one command have one cmin.
@@ -360,6 +360,36 @@ TEST_F(postgresql, a_text_that_it_cannot_hold_fails_its_message_for_good) {
   EXPECT_EQ(outcomes[2].what, outcome::kind::done) << outcomes[2].error;
   EXPECT_FALSE(outcomes[1].retryable);
   EXPECT_THAT(outcomes[1].error, HasSubstr("zero character"));
+}
+
+TEST_F(postgresql, one_that_fails_before_it_is_sent_leaves_nobody_waiting_for_the_rows_of_its_neighbours) {
+  const auto outcomes =
+    make()->perform({name_job(1, "tell"), name_job(2, "tell"), make_job(3, "add", R"({"code":"a\u0000b","name":"x","n":1})")});
+  EXPECT_EQ(outcomes[0].result, R"({"code":"c1","n":1})") << outcomes[0].error;
+  EXPECT_EQ(outcomes[1].result, R"({"code":"c2","n":2})") << outcomes[1].error;
+  EXPECT_THAT(outcomes[2].error, HasSubstr("zero character"));
+  EXPECT_EQ(ask("SELECT count(*) FROM names"), "2");
+}
+
+TEST_F(postgresql, a_repetition_needs_nothing_but_the_inbox) {
+  EXPECT_EQ(perform_one(*make(), name_job(1, "tell")).result, R"({"code":"c1","n":1})");
+  EXPECT_EQ(make()->perform({name_job(2), name_job(3)})[1].what, outcome::kind::done);
+  ask("ALTER TABLE names RENAME TO moved");
+  s.setup.clear();
+  const auto again = make()->perform({name_job(1, "tell", 2), name_job(2, "add", 2), name_job(3, "add", 2)});
+  EXPECT_EQ(again[0].result, R"({"code":"c1","n":1})") << again[0].error;
+  EXPECT_EQ(again[1].what, outcome::kind::done) << again[1].error;
+  EXPECT_EQ(again[2].what, outcome::kind::done) << again[2].error;
+}
+
+TEST_F(postgresql, a_key_within_the_table_is_looked_up_row_by_row) {
+  ask("CREATE TABLE tree (id text PRIMARY KEY, above text REFERENCES tree)");
+  s.statements["tree"] = {
+    "INSERT INTO tree (id, above) VALUES (:id, :above)", result_kind::none, false, {{"id", "id"}, {"above", "data.above"}}};
+  s.statement_by_type["tree"] = "tree";
+  const auto outcomes = make()->perform({make_job(1, "tree", R"({"above":"e2"})"), make_job(2, "tree", "{}")});
+  EXPECT_EQ(outcomes[0].what, outcome::kind::failed) << "its parent comes later, as ever";
+  EXPECT_EQ(outcomes[1].what, outcome::kind::done) << outcomes[1].error;
 }
 
 TEST_F(postgresql, awkward_ids_are_the_keys_they_are) {
