@@ -210,6 +210,7 @@ private:
   void lose(std::vector<any_fact>& facts, agent_index a, wall_time at, const std::function<bool(slot)>& kept, mint& next) const;
   void give_back(std::vector<any_fact>& facts, agent_index a, note_kind why, wall_time at,
                  const std::function<bool(slot)>& kept) const;
+  [[nodiscard]] bool is_granted(slot s, agent_index to, fence_token under) const;
   [[nodiscard]] bool can_rebind(agent_index a, const wire::held_grant& held) const;
   [[nodiscard]] std::vector<slot> rebindable(agent_index a, const std::vector<wire::held_grant>& held) const;
   [[nodiscard]] wire::verdict judge_old(slot s, fence_token fence, agent_index by) const;

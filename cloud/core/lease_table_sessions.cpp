@@ -4,6 +4,8 @@
 #include "protocol/probe.hpp"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 namespace sallyport::cloud {
 
@@ -32,6 +34,11 @@ lease_table::live_agent lease_table::live(session_id session, const context& c) 
   return {known->second, std::nullopt};
 }
 
+bool lease_table::is_granted(slot s, agent_index to, fence_token under) const {
+  return s != nowhere && messages_[s].state == message_state::granted && messages_[s].lease->agent == to
+         && messages_[s].lease->fence == under;
+}
+
 /// Still the latest fence of a message that this agent holds, or held and lost to nobody.
 bool lease_table::can_rebind(agent_index a, const wire::held_grant& held) const {
   const auto s = find(held.message);
@@ -52,23 +59,29 @@ std::vector<slot> lease_table::rebindable(agent_index a, const std::vector<wire:
   std::sort(kept.begin(), kept.end());
   kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
   const auto is_kept = [&](slot s) { return std::binary_search(kept.begin(), kept.end(), s); };
-  std::vector<slot> overtaking;
+  using key_of_queue = std::pair<queue_index, std::uint64_t>;
+  std::map<key_of_queue, std::uint32_t> mine; // Kept and in hand.
+  for (slot s = agents_[a].held.head; s != nowhere; s = messages_[s].next)
+    if (messages_[s].key != 0 && is_kept(s))
+      ++mine[{messages_[s].queue, messages_[s].key}];
+  std::set<key_of_queue> seen;
+  std::vector<slot> in_turn;
   for (slot s : kept) {
     auto& m = messages_[s];
-    if (m.key == 0 || m.state != message_state::waiting)
+    const key_of_queue key{m.queue, m.key};
+    if (m.key == 0 || m.state != message_state::waiting || !seen.insert(key).second)
       continue;
     auto& lane = queues_[m.queue].lanes.at(m.key);
-    std::uint32_t mine = 0; // In hand, of this key.
-    for (slot h = agents_[a].held.head; h != nowhere; h = messages_[h].next)
-      mine += messages_[h].queue == m.queue && messages_[h].key == m.key && is_kept(h);
-    bool in_turn = lane.held == mine && lane.blocking == 0;
-    for (slot w = lane.waiting.head; in_turn && w != s; w = messages_[w].next)
-      in_turn = is_kept(w);
-    if (!in_turn)
-      overtaking.push_back(s);
+    if (lane.held != mine[key] || lane.blocking != 0)
+      continue;
+    for (slot w = lane.waiting.head; w != nowhere && is_kept(w); w = messages_[w].next)
+      in_turn.push_back(w);
   }
-  for (slot s : overtaking)
-    kept.erase(std::lower_bound(kept.begin(), kept.end(), s));
+  std::sort(in_turn.begin(), in_turn.end());
+  std::erase_if(kept, [&](slot s) {
+    auto& m = messages_[s];
+    return m.key != 0 && m.state == message_state::waiting && !std::binary_search(in_turn.begin(), in_turn.end(), s);
+  });
   return kept;
 }
 
@@ -141,8 +154,7 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
     SALLYPORT_MARK(open_repeated);
     reply.session = old->session;
     for (auto& held : body.held)
-      if (auto at = find(held.message); at == nowhere || messages_[at].state != message_state::granted
-                                        || messages_[at].lease->agent != index || messages_[at].fence() != held.fence)
+      if (!is_granted(find(held.message), index, held.fence))
         reply.lost.push_back(held);
     facts.emplace_back(fact::touched{index, deadline(c.now)});
     return {std::move(reply), std::move(facts)};
@@ -256,9 +268,7 @@ decision<wire::heartbeat_reply> lease_table::decide(const ask::beat& what, const
       }
     }
     for (auto& held : list) {
-      const auto s = find(held.message);
-      if (s == nowhere || messages_[s].state != message_state::granted || messages_[s].lease->agent != who.index
-          || messages_[s].fence() != held.fence)
+      if (!is_granted(find(held.message), who.index, held.fence))
         reply.lost.push_back(held);
     }
   } else if ((what.body.held_count != summary.count() || what.body.held_hash != summary.hash())
