@@ -84,6 +84,22 @@ TEST_F(files, settings_of_a_hub_that_contradict_one_another_are_faults) {
                                 HasSubstr("hub.toml:9: hub.policy.hold_limit_ms: is less than")));
 }
 
+TEST_F(files, spans_of_a_policy_are_bounded_at_both_ends) {
+  hub(
+    "[hub]\ndata_dir = \"/d\"\n[hub.policy]\nbackoff_max_ms = 2592000001\nattempt_timeout_ms = 9\nmessage_ttl_ms = 31622400001\n"
+    "retention_ms = 999\n",
+    said, true);
+  EXPECT_THAT(said, ElementsAre(HasSubstr("hub.toml:4: hub.policy.backoff_max_ms: "),
+                                HasSubstr("hub.toml:5: hub.policy.attempt_timeout_ms: "),
+                                HasSubstr("hub.toml:6: hub.policy.message_ttl_ms: "),
+                                HasSubstr("hub.toml:7: hub.policy.retention_ms: ")));
+  const auto longest =
+    hub("[hub]\ndata_dir = \"/d\"\n[hub.policy]\nmessage_ttl_ms = 31622400000\nretention_ms = 1000\n", said, true);
+  EXPECT_THAT(said, IsEmpty());
+  EXPECT_EQ(longest.policy.message_ttl, 24h * 366);
+  EXPECT_EQ(longest.policy.retention, 1s);
+}
+
 TEST_F(files, an_agent_is_read_with_its_connections) {
   const auto file =
     agent(head

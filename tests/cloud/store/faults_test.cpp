@@ -37,6 +37,7 @@ struct disk_switchboard {
   int header_write_error = 0; // Through the O_DSYNC descriptor.
   bool no_space = false;
   std::uint64_t last_block_end = 0; // While no_space: where writing needs a block that is not to be had.
+  std::string no_space_for;         // Files with this in their name get no block at all.
   std::atomic<int> syncs = 0;
   std::atomic<int> header_writes = 0;
   ino_t recorded = 0;
@@ -52,6 +53,13 @@ bool is_recorded(int fd) {
 void record(int fd, disk_event event) {
   if (is_recorded(fd))
     board.events.push_back(std::move(event));
+}
+
+bool has_no_space(int fd) {
+  char name[4096];
+  const auto size =
+    board.no_space_for.empty() ? -1 : ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), name, sizeof name);
+  return size > 0 && std::string_view{name, static_cast<std::size_t>(size)}.find(board.no_space_for) != std::string_view::npos;
 }
 
 bool writes_through(int fd) {
@@ -87,7 +95,7 @@ ssize_t pwrite(int fd, const void* from, size_t size, off_t at) {
     errno = fault;
     return -1;
   }
-  if (board.no_space && static_cast<std::uint64_t>(at) + size > board.last_block_end) {
+  if ((board.no_space && static_cast<std::uint64_t>(at) + size > board.last_block_end) || has_no_space(fd)) {
     errno = ENOSPC;
     return -1;
   }
@@ -158,6 +166,7 @@ protected:
   static void heal() {
     board.sync_error = board.write_error = board.header_write_error = 0;
     board.short_writes = board.no_space = false;
+    board.no_space_for.clear();
     board.recorded = 0;
     board.events.clear();
   }
@@ -436,6 +445,20 @@ TEST_F(journal_faults, a_store_on_a_full_disk_drains_within_the_blocks_it_has) {
   board.last_block_end = static_cast<std::uint64_t>(facts.st_blocks) * 512;
   board.no_space = true;
   fill_and_drain(big, 300);
+}
+
+TEST_F(journal_faults, where_there_is_no_room_even_to_make_a_journal_the_store_is_opened_and_works_without) {
+  open();
+  ASSERT_EQ(append({testing::put_meta("first", "1")}).status, append_status::durable);
+  store.close();
+  board.no_space_for = "store.journal";
+  open();
+  const int header_writes = board.header_writes;
+  EXPECT_EQ(append({testing::put_meta("second", "2")}).status, append_status::durable);
+  EXPECT_EQ(board.header_writes, header_writes + 1) << "LMDB's own commit";
+  EXPECT_EQ(append({testing::del(tree::meta, "second")}).status, append_status::durable);
+  heal();
+  reopen_and_expect(false);
 }
 
 TEST_F(journal_faults, a_store_in_a_full_map_drains_in_large_batches) {
