@@ -5,8 +5,8 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <deque>
 #include <thread>
-#include <vector>
 
 #include <pthread.h>
 
@@ -38,7 +38,13 @@ struct io_pool::body {
     }
   }
 
-  std::vector<std::unique_ptr<lane>> lanes;
+  std::deque<std::unique_ptr<lane>> lanes;
+
+  // The first lane goes first: an accept that waits there holds a socket of another.
+  ~body() {
+    while (!lanes.empty())
+      lanes.pop_front();
+  }
 };
 
 io_pool::io_pool(unsigned threads)

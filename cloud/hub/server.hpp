@@ -1,5 +1,5 @@
 // The socket side of the front door: HTTP/1.1 by Boost.Beast, plain on loopback for --dev or over TLS by OpenSSL. A connection
-// belongs to one of the threads; its requests of a connection are handled one after the other.
+// belongs to one of the threads; its requests are handled one after the other.
 //
 //   accept ─▶ handshake ─▶ head ─▶ body ─▶ answering ─▶ writing ─┐
 //                           ▲ └──refused: framing in doubt──▶ writing, lingering, closed
