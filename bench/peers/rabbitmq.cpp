@@ -209,8 +209,11 @@ public:
       throw std::runtime_error("rabbitmq-server does not start again: " + process_->err());
     // The queues are served too: a quorum queue has no messages until it has elected a leader and read its log.
     const auto give_up = now_ns() + 60'000'000'000u;
-    while (unacknowledged() < before && now_ns() < give_up)
+    while (unacknowledged() < before) {
+      if (now_ns() > give_up)
+        throw std::runtime_error("rabbitmq-server has started again, and a minute later not all of its messages are back");
       std::this_thread::sleep_for(milliseconds(5));
+    }
     return nanoseconds(now_ns() - begin);
   }
 
