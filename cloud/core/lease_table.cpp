@@ -20,8 +20,11 @@ std::uint64_t hash_key(std::string_view text) {
 
 message_name::message_name(std::string_view source, std::string_view id)
   : text(new char[source.size() + id.size()]), // Not make_unique, which would clear it first.
-    source_bytes(static_cast<std::uint32_t>(source.size())),
-    id_bytes(static_cast<std::uint32_t>(id.size())) {
+    source_bytes(static_cast<std::uint16_t>(source.size())),
+    id_bytes(static_cast<std::uint16_t>(id.size())),
+    hash(hash_of(source, id)) {
+  SALLYPORT_ASSERT(source.size() <= bytes_max);
+  SALLYPORT_ASSERT(id.size() <= bytes_max);
   std::copy(id.begin(), id.end(), std::copy(source.begin(), source.end(), text.get()));
 }
 
@@ -34,20 +37,16 @@ const agent_connection* agent_info::find(queue_index queue) const {
 
 // ---- names -----------------------------------------------------------------------------------------------------------------
 
-namespace {
-
-std::size_t hash_name(queue_index queue, std::string_view source, std::string_view id) {
-  return XXH3_64bits(source.data(), source.size()) * 31 + XXH3_64bits(id.data(), id.size()) + queue * 0x9e3779b97f4a7c15u;
+std::uint32_t message_name::hash_of(std::string_view source, std::string_view id) {
+  return static_cast<std::uint32_t>(XXH3_64bits(source.data(), source.size()) * 31 + XXH3_64bits(id.data(), id.size()));
 }
-
-} // namespace
 
 std::size_t lease_table::name_hash::operator()(slot s) const {
   auto& m = (*messages)[s];
-  return hash_name(m.queue, m.source(), m.event_id());
+  return m.name.hash + m.queue * 0x9e3779b97f4a7c15u;
 }
 std::size_t lease_table::name_hash::operator()(const name_ref& n) const {
-  return hash_name(n.queue, n.source, n.id);
+  return message_name::hash_of(n.source, n.id) + n.queue * 0x9e3779b97f4a7c15u;
 }
 bool lease_table::name_equal::operator()(const name_ref& n, slot s) const {
   auto& m = (*messages)[s];

@@ -136,6 +136,8 @@ bool read_message(std::string_view value, message& m) {
   m.delayed = flags & flag_delayed, m.call = flags & flag_call, m.maybe_started = flags & flag_started;
   m.has_result = flags & flag_result;
   const auto source = r.text(), id = r.text();
+  if (source.size() > message_name::bytes_max || id.size() > message_name::bytes_max)
+    return false;
   m.name = {source, id};
   m.content = r.pair<digest128>();
   if (format < 3)

@@ -100,13 +100,16 @@ struct lease_info {
 
 /// What producers call a message: source and id, in one allocation.
 struct message_name {
-  std::unique_ptr<char[]> text; // source, id: not terminated.
-  std::uint32_t source_bytes = 0, id_bytes = 0;
+  static constexpr std::size_t bytes_max = 0xffff; // Of each.
+  std::unique_ptr<char[]> text;                    // source, id: not terminated.
+  std::uint16_t source_bytes = 0, id_bytes = 0;
+  std::uint32_t hash = 0; // Kept, because an index that grows asks for it, and the text lies far away.
 
   message_name() = default;
   message_name(std::string_view source, std::string_view id);
   [[nodiscard]] std::string_view source() const { return {text.get(), source_bytes}; }
   [[nodiscard]] std::string_view id() const { return {text.get() + source_bytes, id_bytes}; }
+  [[nodiscard]] static std::uint32_t hash_of(std::string_view source, std::string_view id);
 };
 
 struct message {
