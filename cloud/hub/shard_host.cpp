@@ -57,6 +57,12 @@ bool may_park(const command& c) {
   return std::holds_alternative<ask::claim>(c.what) || std::holds_alternative<ask::call>(c.what);
 }
 
+/// Heartbeats wait for the owner's next turn, which is soon: to be woken for each would be most of what ten thousand idle agents cost.
+bool can_wait(const command& c) {
+  return std::holds_alternative<ask::beat>(c.what);
+}
+constexpr milliseconds heartbeats_wait{40};
+
 /// What agents send to finish or keep what they hold goes in over the edge of the mailbox, up to a quarter of it.
 bool has_reserve(const command& c) {
   return std::holds_alternative<ask::beat>(c.what) || std::holds_alternative<ask::settle>(c.what)
@@ -85,6 +91,7 @@ struct shard_host::body {
   enum class phase : std::uint8_t { filling, open, closed } now_is = phase::filling; // Only when open, errands are taken in.
   std::optional<duty::append> to_append;
   std::optional<append_outcome> outcome;
+  bool owner_called = false; // Since it last looked into the mailbox.
   bool committer_ends = false;
   std::vector<finished> to_fetch;
   std::vector<std::function<void()>> clerk_jobs;
@@ -196,7 +203,8 @@ struct shard_host::body {
 
   /// How long the owner may sleep: the clock may be stepped, so never for long.
   milliseconds nap() {
-    const auto most = std::min(milliseconds{250}, settings.shard.session_ttl / 6);
+    const auto most =
+      std::min(core.counters().sessions_live > 0 ? heartbeats_wait : milliseconds{250}, settings.shard.session_ttl / 6);
     const auto next = core.next_wake(), at = now().mono;
     return next <= at ? milliseconds{1} : std::clamp(next - at, milliseconds{1}, most);
   }
@@ -210,6 +218,7 @@ struct shard_host::body {
         std::unique_lock lock{gate};
         wake_owner.wait_for(lock, sleep, [&] { return !mailbox.empty() || outcome; });
         work.swap(mailbox);
+        owner_called = false;
         ended_append.swap(outcome);
       }
       if (ended_append)
@@ -534,6 +543,7 @@ ticket shard_host::submit(command what, std::uint64_t bytes, completion done) {
   auto& b = *body_;
   std::unique_lock lock{b.gate};
   const auto reserve = has_reserve(what) ? 4 : 0; // Quarters.
+  const bool lazy = can_wait(what);
   if (b.now_is != body::phase::open) {
     const bool filling = b.now_is == body::phase::filling;
     lock.unlock();
@@ -559,7 +569,7 @@ ticket shard_host::submit(command what, std::uint64_t bytes, completion done) {
   b.mailbox.push_back(std::move(e));
   b.charged_most = std::max(b.charged_most, ++b.charged);
   b.charged_bytes_most = std::max(b.charged_bytes_most, b.charged_bytes += bytes);
-  if (b.mailbox.size() == 1) // The owner takes all there is when it wakes.
+  if (!lazy && !std::exchange(b.owner_called, true)) // The owner takes all there is when it wakes.
     b.wake_owner.notify_one();
   return from;
 }
