@@ -37,6 +37,10 @@ const options_of<hub_settings>& hub_options() {
              "The store's journal at most: small commits are one sync there, instead of two in the store itself. 0: none.",
              {.max = 1 << 30}),
       option(&s::payload_cache_bytes, "hub.payload_cache_bytes", "Memory for events that are likely to be granted soon.", {}),
+      option(
+        &s::pace_messages, "hub.pace_messages",
+        "While agents keep up, an enqueue of many events that finds more than these is answered up to 100 ms later. 0: at once.",
+        {}),
 
       section<s>("hub.tls", "The hub's certificate. Needed, but for `sallyport hub --dev`."),
       option(&s::tls_cert_file, "hub.tls.cert_file", "Certificate and the chain up to its authority, PEM.",

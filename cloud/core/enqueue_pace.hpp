@@ -1,10 +1,9 @@
 // Keeps a queue short while its agents keep up: who brings more than they take is answered a little later, and so brings the next a
-// little later. Messages then come and go in memory and in the store's journal, and nobody's message waits behind a hill that a faster
-// producer has made. PURE.
+// little later. What comes then goes again from memory, and no message waits behind a hill that a faster producer has made. PURE.
 //
-// An answer is held until no more than `limit` messages wait, and for longest_hold at most. Only where that can help: not when agents
-// settle too little for the queue to be that short by then, as when there are none, or a backlog of hours. Every event is stored and
-// durable as fast as ever; it is the answer that waits.
+// An answer is held until no more than `limit` messages are there or all are in the hands of agents, and for longest_hold at most. Only
+// where that can help: not when no agent has any, or agents settle too little for the queue to be that short in ten times longest_hold.
+// Every event is stored and durable as fast as ever; it is the answer that waits.
 //
 // Owned by the shard. After a crash nothing of it is missed: askers ask again.
 #pragma once
@@ -23,11 +22,17 @@ public:
   static constexpr std::size_t answers_max = 256;
   static constexpr std::uint64_t bytes_max = 16 << 20;
 
-  /// How a queue does.
+  /// How a queue does, in messages.
   struct load {
-    std::uint32_t queue = 0;
-    std::uint64_t waiting = 0; // Neither granted nor delayed.
+    std::uint64_t there = 0;   // Waiting or granted; delayed ones aside.
+    std::uint64_t waiting = 0; // Those of them that no agent has.
     std::uint64_t settled = 0; // Ever.
+    [[nodiscard]] bool is_short(std::uint64_t limit) const { return there <= limit || waiting == 0; }
+  };
+  /// What came, into which queue, and how many messages that should hold.
+  struct delivery {
+    std::uint32_t queue = 0;
+    std::uint64_t messages = 0, bytes = 0, limit = 0;
   };
   struct held_answer {
     std::uint64_t position = 0; // As the shard counts: to be durable before the answer is given.
@@ -35,22 +40,14 @@ public:
     answer what;
   };
 
-  /// Whether the answer to one who brought so many bytes should be held. Keeps count of the queue's settlements.
-  [[nodiscard]] bool advises(const load& now_is, std::uint64_t limit, std::uint64_t bytes, mono_time now);
-  void hold(held_answer what, std::uint32_t queue, std::uint64_t limit, std::uint64_t bytes, mono_time now);
+  /// Whether the answer should be held; the delivery is in the queue already. Keeps count of the queue's settlements.
+  [[nodiscard]] bool advises(const delivery& what, const load& queue, mono_time now);
+  void hold(held_answer answer, const delivery& what, mono_time now);
 
-  /// Those that need not be held any more, in the order they came. `waiting_in(queue)` tells how many messages wait.
-  template <class WaitingIn>
-  [[nodiscard]] std::vector<held_answer> take(mono_time now, WaitingIn waiting_in) {
-    std::vector<held_answer> freed;
-    std::erase_if(held_, [&](held& h) {
-      if (h.until > now && waiting_in(h.queue) > h.limit)
-        return false;
-      held_bytes_ -= h.bytes;
-      freed.push_back(std::move(h.given));
-      return true;
-    });
-    return freed;
+  /// Those that need not be held any more, in the order they came. `load_of(queue)` tells how the queue does.
+  template <class LoadOf>
+  [[nodiscard]] std::vector<held_answer> take(mono_time now, LoadOf load_of) {
+    return take_if([&](const held& h) { return h.until <= now || load_of(h.what.queue).is_short(h.what.limit); });
   }
   [[nodiscard]] std::vector<held_answer> take_all();
   void forget(ticket from);
@@ -65,13 +62,26 @@ private:
     mono_time since{};
     std::uint64_t settled = 0; // At that time.
     std::uint64_t in_span = 0; // In the span before.
+    bool known = false;        // Whether there was one.
   };
   struct held {
     mono_time until;
-    std::uint32_t queue;
-    std::uint64_t limit, bytes;
-    held_answer given;
+    delivery what;
+    held_answer answer;
   };
+
+  template <class Predicate>
+  std::vector<held_answer> take_if(Predicate wanted) {
+    std::vector<held_answer> taken;
+    std::erase_if(held_, [&](held& h) {
+      if (!wanted(h))
+        return false;
+      held_bytes_ -= h.what.bytes;
+      taken.push_back(std::move(h.answer));
+      return true;
+    });
+    return taken;
+  }
 
   std::vector<pulse> pulses_; // By queue.
   std::deque<held> held_;     // In the order they came, and so of their ends.

@@ -6,6 +6,7 @@
 // one thread. After a crash it is rebuilt from the records that collect() handed to the store.
 #pragma once
 
+#include "cloud/core/enqueue_pace.hpp"
 #include "cloud/core/facts.hpp"
 #include "cloud/store/port.hpp"
 #include "protocol/probe.hpp"
@@ -122,6 +123,8 @@ public:
   [[nodiscard]] std::uint64_t retained_messages() const { return retained_; }
   [[nodiscard]] std::uint64_t live_sessions() const { return live_sessions_; }
   [[nodiscard]] bool has_work(queue_index queue) const;
+  [[nodiscard]] std::optional<queue_index> queue_of(const group_name& group, const connection_name& connection) const;
+  [[nodiscard]] enqueue_pace::load load_of(queue_index queue) const;
 
   // -- changes
   void apply(any_fact f);

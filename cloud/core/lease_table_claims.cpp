@@ -22,6 +22,17 @@ bool lease_table::has_work(queue_index queue) const {
   return (q.fifo.count != 0 || !q.early.empty() || !q.suspects.empty()) && in_flight_room(q) != 0;
 }
 
+std::optional<queue_index> lease_table::queue_of(const group_name& group, const connection_name& connection) const {
+  const auto q = find(group, connection);
+  return q == nowhere ? std::nullopt : std::optional{q};
+}
+
+enqueue_pace::load lease_table::load_of(queue_index queue) const {
+  auto& q = queues_[queue];
+  const auto there = q.live - q.delayed;
+  return {there, there - q.granted, q.settled_total};
+}
+
 wire::grant lease_table::describe(slot s) const {
   auto& m = messages_[s];
   auto& q = queues_[m.queue];

@@ -1,5 +1,6 @@
 #include "cloud/core/shard.hpp"
 
+#include "cloud/core/enqueue_pace.hpp"
 #include "cloud/core/lease_table.hpp"
 #include "protocol/probe.hpp"
 
@@ -41,12 +42,7 @@ struct shard::body {
     mono_time until;    // Then 202,
     mono_time deadline; // or 504 when this comes first.
   };
-  // An answer that waits for its position to be durable.
-  struct held_answer {
-    std::uint64_t position;
-    ticket to;
-    answer what;
-  };
+  using held_answer = enqueue_pace::held_answer;
 
   shard_settings settings;
   lease_table table;
@@ -64,7 +60,9 @@ struct shard::body {
   shard_counters counted;
 
   std::vector<duty_item> duties;
-  std::deque<held_answer> held;
+  std::deque<held_answer> held; // Until their positions are durable.
+  enqueue_pace pace;
+  std::uint64_t paced_at = 0; // How many were granted and settled when it was last asked for answers.
   std::unordered_map<std::string, std::list<parked_claim>> parked; // By group, oldest first.
   std::map<std::uint64_t, std::pair<std::string, std::list<parked_claim>::iterator>> parked_by_ticket;
   std::map<std::pair<agent_index, lane_id>, std::uint64_t> parked_by_lane; // A lane asks one thing at a time.
@@ -75,12 +73,13 @@ struct shard::body {
   // ---- answers
   void answer_to(ticket to, answer what) {
     // What was decided now is durable when everything that has changed so far is.
-    const auto position = table.is_dirty() ? gathering : gathering - 1;
+    const auto position = decided_at();
     if (position <= durable || SALLYPORT_MUTANT(answer_before_durable))
       duties.emplace_back(duty::reply{to, std::move(what)});
     else
       held.push_back({position, to, std::move(what)});
   }
+  [[nodiscard]] std::uint64_t decided_at() const { return table.is_dirty() ? gathering : gathering - 1; }
   void release_durable() {
     while (!held.empty() && held.front().position <= durable) {
       duties.emplace_back(duty::reply{held.front().to, std::move(held.front().what)});
@@ -119,7 +118,42 @@ struct shard::body {
     if (d.verdict)
       for (auto& item : d.verdict->messages)
         counted.duplicates += item.duplicate;
-    conclude(from, std::move(d));
+    if (!d.verdict || d.facts.empty() || !may_be_paced(what))
+      return conclude(from, std::move(d));
+    table.apply(std::move(d.facts));
+    pace_answer(from, what, std::move(*std::move(d.verdict)), c.now);
+  }
+  /// A first look, which costs nothing: whether the queue may be longer than it should be.
+  [[nodiscard]] bool may_be_paced(const ask::enqueue& what) const {
+    return !draining && settings.pace_messages > 0 && table.live_messages() > what.items.size();
+  }
+  void pace_answer(ticket to, const ask::enqueue& what, wire::enqueue_reply reply, instant now) {
+    const auto queue = table.queue_of(what.group, what.connection);
+    SALLYPORT_ASSERT(queue);
+    enqueue_pace::delivery d{*queue, what.items.size()};
+    for (auto& item : what.items)
+      d.bytes += item.bytes->size();
+    // Half of what is in memory at most, to grant what is not costs a read; but of great events a few all the same.
+    const auto in_memory = settings.payload_cache_bytes / 2 / std::max<std::uint64_t>(1, d.bytes / d.messages);
+    d.limit = std::min<std::uint64_t>(settings.pace_messages, std::max<std::uint64_t>(in_memory, 64));
+    if (!pace.advises(d, table.load_of(*queue), now.mono))
+      return answer_to(to, std::move(reply));
+    pace.hold({decided_at(), to, std::move(reply)}, d, now.mono);
+  }
+  /// Answers that were held for the sake of a short queue.
+  void answer_paced(mono_time now) {
+    const auto moved = table.counted().granted + table.counted().settled;
+    if (pace.empty() || (std::exchange(paced_at, moved) == moved && now < pace.next_wake()))
+      return;
+    answer_again(pace.take(now, [this](queue_index q) { return table.load_of(q); }));
+  }
+  /// Decided before: their position may be durable by now, and is not above that of anything that is held after them.
+  void answer_again(std::vector<held_answer> given) {
+    for (auto& g : given)
+      if (g.position <= durable)
+        duties.emplace_back(duty::reply{g.to, std::move(g.what)});
+      else
+        held.insert(std::find_if(held.begin(), held.end(), [&](auto& h) { return h.position > g.position; }), std::move(g));
   }
   void on(ticket from, const ask::call& what, const context& c) {
     if (calls.size() + parked_by_ticket.size() >= settings.parked_max)
@@ -356,6 +390,7 @@ struct shard::body {
     end_sessions();
     end_calls();
     match(now);
+    answer_paced(now.mono);
   }
 
   // ---- life and death
@@ -366,6 +401,7 @@ struct shard::body {
     // Keyed by epoch: nobody who waited in this one may be answered by a position of the next.
     broken = true;
     const auto lost = refusal(errc::outcome_unknown, "the hub could not make it durable; ask again with the same key");
+    answer_again(pace.take_all()); // What is durable is given its answer, the rest is lost with the others.
     if (!SALLYPORT_MUTANT(waiters_survive_reopen)) {
       for (auto& h : held)
         answer_now(h.to, lost);
@@ -432,6 +468,7 @@ void shard::forget(ticket from) {
     return b.drop_call(call);
   // Decided already: the claim's seq, the event's id or the fence is the key to ask again with.
   std::erase_if(b.held, [&](auto& h) { return h.to == from; });
+  b.pace.forget(from);
 }
 
 void shard::tick(instant now) {
@@ -461,6 +498,7 @@ mono_time shard::next_wake() const {
   auto wake = std::min(b.last_tick + b.settings.session_ttl / 4, b.table.next_sweep(b.last));
   if (!b.timeouts.empty())
     wake = std::min(wake, b.timeouts.begin()->first);
+  wake = std::min(wake, b.pace.next_wake());
   return wake;
 }
 
@@ -505,6 +543,7 @@ void shard::set_room(bool room, std::string why) {
 void shard::drain() {
   auto& b = *body_;
   b.draining = true;
+  b.answer_again(b.pace.take_all());
   while (!b.parked_by_ticket.empty()) {
     const auto from = b.parked_by_ticket.begin()->first;
     b.unpark(from);

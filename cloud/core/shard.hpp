@@ -28,6 +28,7 @@ struct shard_settings {
   std::uint32_t claim_messages = 1024;
   std::uint32_t parked_max = 40'000; // Claims and calls waiting at once.
   std::uint64_t payload_cache_bytes = 64 << 20;
+  std::uint32_t pace_messages = 4'096; // A queue is held to so many where enqueue_pace can; 0: never.
 };
 
 namespace duty {

@@ -23,6 +23,7 @@ shard_host_settings host_settings(const config::hub_settings& s) {
   h.shard.claim_messages = s.limits.claim_messages;
   h.shard.parked_max = s.limits.parked;
   h.shard.payload_cache_bytes = s.payload_cache_bytes;
+  h.shard.pace_messages = s.pace_messages;
   h.mailbox = s.limits.mailbox;
   h.mailbox_bytes = s.limits.mailbox_bytes;
   h.high_water_percent = s.high_water_percent;

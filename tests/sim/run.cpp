@@ -181,6 +181,7 @@ shard_settings settings_of(stage& s) {
   settings.payload_cache_bytes = s.one_in(2) ? 0 : 1 << 20;
   auto& p = settings.policy;
   p.max_attempts = static_cast<std::uint32_t>(2 + s.below(4));
+  settings.pace_messages = p.max_attempts == 2 ? 0 : p.max_attempts; // No draw of its own: seeds keep their meaning.
   p.backoff_min = milliseconds{100}, p.backoff_max = milliseconds{5'000};
   p.max_in_flight = s.one_in(3) ? 5 : 0;
   p.dead = s.one_in(3) ? wire::on_dead::block : wire::on_dead::skip;
