@@ -345,9 +345,10 @@ std::vector<system> sallyport_systems() {
   s.name = "sallyport";
   s.title = "Sallyport";
   s.durable = true;
-  s.durability = "201 and every settlement's verdict leave after the LMDB commit that holds them was synced (two fdatasync)";
+  s.durability = "201 and every settlement's verdict leave after what they rest on was synced: one fdatasync of the journal, or "
+                 "the two of an LMDB commit";
   s.settings = {
-    "hub: defaults; tokens as --dev (W9: TLS 1.3 and tokens)",
+    "hub: defaults, so that producers of batches are held to what agents take; tokens as --dev (W9: TLS 1.3 and tokens)",
     "producer: one keep-alive connection per request in flight, application/cloudevents-batch+json",
     "agents: defaults, but a credit as large as the peers' prefetch and twice that as their window; null adapter, one worker",
     "agents in W8: the sql adapter as shipped, with its inbox; batches of 256, two workers (connections) per agent"};

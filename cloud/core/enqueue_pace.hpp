@@ -10,6 +10,7 @@
 
 #include "cloud/core/commands.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <vector>
 
@@ -72,14 +73,13 @@ private:
 
   template <class Predicate>
   std::vector<held_answer> take_if(Predicate wanted) {
+    const auto first = std::stable_partition(held_.begin(), held_.end(), [&](const held& h) { return !wanted(h); });
     std::vector<held_answer> taken;
-    std::erase_if(held_, [&](held& h) {
-      if (!wanted(h))
-        return false;
-      held_bytes_ -= h.what.bytes;
-      taken.push_back(std::move(h.answer));
-      return true;
-    });
+    for (auto h = first; h != held_.end(); ++h) {
+      held_bytes_ -= h->what.bytes;
+      taken.push_back(std::move(h->answer));
+    }
+    held_.erase(first, held_.end());
     return taken;
   }
 

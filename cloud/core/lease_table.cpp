@@ -41,12 +41,20 @@ std::uint32_t message_name::hash_of(std::string_view source, std::string_view id
   return static_cast<std::uint32_t>(XXH3_64bits(source.data(), source.size()) * 31 + XXH3_64bits(id.data(), id.size()));
 }
 
+namespace {
+
+std::size_t hash_in(queue_index queue, std::uint32_t name) {
+  return name + queue * 0x9e3779b97f4a7c15u;
+}
+
+} // namespace
+
 std::size_t lease_table::name_hash::operator()(slot s) const {
   auto& m = (*messages)[s];
-  return m.name.hash + m.queue * 0x9e3779b97f4a7c15u;
+  return hash_in(m.queue, m.name.hash);
 }
 std::size_t lease_table::name_hash::operator()(const name_ref& n) const {
-  return message_name::hash_of(n.source, n.id) + n.queue * 0x9e3779b97f4a7c15u;
+  return hash_in(n.queue, message_name::hash_of(n.source, n.id));
 }
 bool lease_table::name_equal::operator()(const name_ref& n, slot s) const {
   auto& m = (*messages)[s];

@@ -123,7 +123,8 @@ public:
   [[nodiscard]] std::uint64_t retained_messages() const { return retained_; }
   [[nodiscard]] std::uint64_t live_sessions() const { return live_sessions_; }
   [[nodiscard]] bool has_work(queue_index queue) const;
-  [[nodiscard]] std::optional<queue_index> queue_of(const group_name& group, const connection_name& connection) const;
+  /// nowhere: there is no such connection.
+  [[nodiscard]] queue_index find(const group_name& group, const connection_name& name) const;
   [[nodiscard]] enqueue_pace::load load_of(queue_index queue) const;
 
   // -- changes
@@ -191,7 +192,6 @@ private:
 
   // Looking things up.
   [[nodiscard]] slot find(message_id id) const;
-  [[nodiscard]] queue_index find(const group_name& group, const connection_name& name) const;
   [[nodiscard]] agent_index find(const group_name& group, const agent_name& name) const;
   [[nodiscard]] error no_such_connection(const group_name& group, const connection_name& name) const;
   [[nodiscard]] result<slot> visible(message_id id, const context& c) const;

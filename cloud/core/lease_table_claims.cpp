@@ -22,11 +22,6 @@ bool lease_table::has_work(queue_index queue) const {
   return (q.fifo.count != 0 || !q.early.empty() || !q.suspects.empty()) && in_flight_room(q) != 0;
 }
 
-std::optional<queue_index> lease_table::queue_of(const group_name& group, const connection_name& connection) const {
-  const auto q = find(group, connection);
-  return q == nowhere ? std::nullopt : std::optional{q};
-}
-
 enqueue_pace::load lease_table::load_of(queue_index queue) const {
   auto& q = queues_[queue];
   const auto there = q.live - q.delayed;

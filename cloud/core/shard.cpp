@@ -128,15 +128,14 @@ struct shard::body {
     return !draining && settings.pace_messages > 0 && table.live_messages() > what.items.size();
   }
   void pace_answer(ticket to, const ask::enqueue& what, wire::enqueue_reply reply, instant now) {
-    const auto queue = table.queue_of(what.group, what.connection);
-    SALLYPORT_ASSERT(queue);
-    enqueue_pace::delivery d{*queue, what.items.size()};
+    enqueue_pace::delivery d{table.find(what.group, what.connection), what.items.size()};
+    SALLYPORT_ASSERT(d.queue != nowhere);
     for (auto& item : what.items)
       d.bytes += item.bytes->size();
     // Half of what is in memory at most, to grant what is not costs a read; but of great events a few all the same.
     const auto in_memory = settings.payload_cache_bytes / 2 / std::max<std::uint64_t>(1, d.bytes / d.messages);
     d.limit = std::min<std::uint64_t>(settings.pace_messages, std::max<std::uint64_t>(in_memory, 64));
-    if (!pace.advises(d, table.load_of(*queue), now.mono))
+    if (!pace.advises(d, table.load_of(d.queue), now.mono))
       return answer_to(to, std::move(reply));
     pace.hold({decided_at(), to, std::move(reply)}, d, now.mono);
   }

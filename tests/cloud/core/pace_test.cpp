@@ -105,6 +105,13 @@ protected:
   ticket bring(const std::string& first, const std::string& second) {
     return submit(ask::enqueue{plant, erp, {event(first), event(second)}});
   }
+  /// As many as should be there, and an agent has one of them: what comes now is held.
+  void fill() {
+    auto a = open({});
+    get<wire::enqueue_reply>(bring("1", "2"));
+    ASSERT_EQ(claim(a, {.seq = 1, .most = 1}).size(), 1u);
+    get<wire::enqueue_reply>(bring("3", "4"));
+  }
 };
 
 TEST_F(paced, who_brings_more_than_agents_take_is_answered_when_they_have_it) {
@@ -121,10 +128,7 @@ TEST_F(paced, who_brings_more_than_agents_take_is_answered_when_they_have_it) {
 }
 
 TEST_F(paced, nobody_waits_longer_than_the_longest_time) {
-  auto a = open({});
-  get<wire::enqueue_reply>(bring("1", "2"));
-  ASSERT_EQ(claim(a, {.seq = 1, .most = 1}).size(), 1u);
-  get<wire::enqueue_reply>(bring("3", "4"));
+  fill();
   auto held = bring("5", "6");
   EXPECT_FALSE(take(held));
   EXPECT_LE(core->next_wake(), now.mono + longest);
@@ -133,10 +137,7 @@ TEST_F(paced, nobody_waits_longer_than_the_longest_time) {
 }
 
 TEST_F(paced, what_is_held_is_answered_by_a_hub_that_stops) {
-  auto a = open({});
-  get<wire::enqueue_reply>(bring("1", "2"));
-  ASSERT_EQ(claim(a, {.seq = 1, .most = 1}).size(), 1u);
-  get<wire::enqueue_reply>(bring("3", "4"));
+  fill();
   auto held = bring("5", "6");
   EXPECT_FALSE(take(held));
   core->drain();
@@ -145,10 +146,7 @@ TEST_F(paced, what_is_held_is_answered_by_a_hub_that_stops) {
 }
 
 TEST_F(paced, an_answer_held_before_a_failed_append_tells_the_truth) {
-  auto a = open({});
-  get<wire::enqueue_reply>(bring("1", "2"));
-  ASSERT_EQ(claim(a, {.seq = 1, .most = 1}).size(), 1u);
-  get<wire::enqueue_reply>(bring("3", "4"));
+  fill();
   auto durable = bring("5", "6");
   commits = false;
   submit(ask::enqueue{plant, {"other"}, {event("x")}});
@@ -162,10 +160,7 @@ TEST_F(paced, an_answer_held_before_a_failed_append_tells_the_truth) {
 }
 
 TEST_F(paced, a_held_answer_never_leaves_before_its_append_is_durable) {
-  auto a = open({});
-  get<wire::enqueue_reply>(bring("1", "2"));
-  ASSERT_EQ(claim(a, {.seq = 1, .most = 1}).size(), 1u);
-  get<wire::enqueue_reply>(bring("3", "4"));
+  fill();
   commits = false;
   auto held = bring("5", "6");
   leap(longest);
