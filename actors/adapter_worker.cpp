@@ -19,10 +19,9 @@ bool is_one_json_value(const std::string& text) {
   event += '}';
   event_limits limits;
   limits.event_bytes = event.size();
-  const padded_body body{std::move(event)};
-  if (!parse_event(body, limits).ok())
+  if (!parse_event(event, limits).ok())
     return false;
-  const auto data = raw_data(body.view());
+  const auto data = raw_data(event);
   const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
   return data && first != std::string::npos && data->size() == last - first + 1;
 }
@@ -113,7 +112,7 @@ struct worker_state {
       const auto& g = grants[i];
       event_limits limits;
       limits.event_bytes = g.event ? g.event->size() : 0;
-      auto event = parse_event(padded_body{g.event ? std::string_view{*g.event} : std::string_view{}}, limits);
+      auto event = parse_event(g.event ? std::string_view{*g.event} : std::string_view{}, limits);
       if (!event.ok()) {
         unreadable[i] = to_string(event.err());
         continue;

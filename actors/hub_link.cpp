@@ -3,6 +3,7 @@
 #include "actors/agent_context.hpp"
 #include "actors/alarm_clock.hpp"
 #include "protocol/codec.hpp"
+#include "protocol/frames.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -21,19 +22,34 @@ constexpr std::uint32_t slot_of(const runtime::send_claim& c) {
   return claim_slots + static_cast<std::uint32_t>(c.lane) + (c.repetition ? lanes_max : 0);
 }
 
+constexpr auto frames_or_json = "application/vnd.sallyport.frames, application/json;q=0.5";
+
+bool is_framed(const runtime::http_reply& reply) {
+  return reply.content_type == wire::frames_type;
+}
+
+template <class T>
+concept has_frames = requires(std::string_view body) {
+  wire::decode_frames<T>(body);
+};
+
 /// A 2xx answer as what it says, anything else as the error it is.
 template <class T>
 result<T> read(result<runtime::http_reply> reply) {
   if (!reply.ok())
     return std::move(reply).err();
-  const padded_body body{std::move(reply->body)};
   if (reply->status >= 200 && reply->status < 300) {
-    auto value = wire::decode<T>(body);
+    auto value = [&] {
+      if constexpr (has_frames<T>)
+        if (is_framed(*reply))
+          return wire::decode_frames<T>(reply->body);
+      return wire::decode<T>(reply->body);
+    }();
     if (!value.ok())
       return {errc::protocol_violation, to_string(value.err())};
     return value;
   }
-  auto e = wire::decode_problem(body);
+  auto e = wire::decode_problem(reply->body);
   if (!e.retry_after_s)
     e.retry_after_s = reply->retry_after_s;
   return e;
@@ -47,7 +63,7 @@ void read_keys(std::vector<wire::grant>& grants) {
       continue;
     event_limits none;
     none.event_bytes = g.event->size();
-    if (auto event = parse_event(padded_body{*g.event}, none); event.ok())
+    if (auto event = parse_event(*g.event, none); event.ok())
       g.partition_key = std::move(event->attributes.partition_key);
   }
 }
@@ -62,6 +78,7 @@ struct hub_link_state {
     session_id session;
     mono_time sent_at{};
     claim_ptr claim;
+    settlements_ptr settlements; // Sent in frames, which the hub may refuse.
   };
 
   explicit hub_link_state(pointer p) : self(p) {}
@@ -78,7 +95,8 @@ struct hub_link_state {
   std::shared_ptr<runtime::transport> transport;
   std::unordered_map<std::uint64_t, request> under_way;
   std::uint64_t last_tag = 0;
-  session_id last_session; // Settlements of an ended session still count.
+  session_id last_session;   // Settlements of an ended session still count.
+  bool reads_frames = false; // The hub has answered in frames: it reads them too.
   alarm_clock clock;
 
   void begin(unit_ptr peers) {
@@ -107,6 +125,7 @@ struct hub_link_state {
     if (transport)
       transport->close(); // What is under way ends with `stopped` and is asked again there.
     transport.reset();
+    reads_frames = false;
     const auto& url = context->settings.hubs[hub];
     auto made = context->connect(url);
     if (made.ok())
@@ -129,13 +148,13 @@ struct hub_link_state {
       answer(make_error(errc::unreachable, "there is no usable transport to this hub"));
   }
 
-  void post(request what, std::string target, std::string body, std::uint32_t slot, milliseconds timeout) {
+  static runtime::http_request to_post(std::string target, std::string body, std::uint32_t slot, milliseconds timeout) {
     runtime::http_request http;
     http.target = std::move(target);
     http.body = std::move(body);
     http.slot = slot;
     http.timeout = timeout;
-    send(std::move(what), std::move(http));
+    return http;
   }
 
   static std::string path_of(session_id session, std::string_view what) {
@@ -143,8 +162,10 @@ struct hub_link_state {
   }
 
   void claim(const claim_ptr& c) {
-    post({kind::claim, c->session, {}, c}, path_of(c->session, "/claims"), encode(c->body), slot_of(*c),
-         context->settings.request_timeout + c->body.wait);
+    auto http =
+      to_post(path_of(c->session, "/claims"), encode(c->body), slot_of(*c), context->settings.request_timeout + c->body.wait);
+    http.accept = frames_or_json;
+    send({kind::claim, c->session, {}, c, nullptr}, std::move(http));
   }
 
   void settle(const settlements_ptr& items) {
@@ -156,8 +177,12 @@ struct hub_link_state {
     wire::settle body;
     body.agent = context->id;
     body.items = *items;
-    post({kind::settle, last_session, {}, nullptr}, path_of(last_session, "/settlements"), encode(body), settle_slot,
-         context->settings.request_timeout);
+    auto http = to_post(path_of(last_session, "/settlements"), reads_frames ? encode_frames(body) : encode(body), settle_slot,
+                        context->settings.request_timeout);
+    http.accept = frames_or_json;
+    if (reads_frames)
+      http.content_type = wire::frames_type;
+    send({kind::settle, last_session, {}, nullptr, reads_frames ? items : nullptr}, std::move(http));
   }
 
   void answered(hub_answer& a) {
@@ -166,6 +191,9 @@ struct hub_link_state {
       return;
     const auto asked = std::move(found->second);
     under_way.erase(found);
+    note_frames(asked, a.what);
+    if (asked.settlements && !reads_frames)
+      return settle(asked.settlements);
     const auto now = context->now();
     switch (asked.what) {
       case kind::open: return perform(keeper->opened(read<wire::session_opened>(std::move(a.what)), now));
@@ -190,6 +218,16 @@ struct hub_link_state {
     }
   }
 
+  // What the hub reads is what it last answered in; an older one in its place says by 415 that nothing of what it got has been read.
+  void note_frames(const request& asked, const result<runtime::http_reply>& reply) {
+    if (!reply.ok())
+      return;
+    if (asked.settlements && reply->status == http_status(errc::unsupported_media_type))
+      reads_frames = false;
+    else
+      reads_frames = reads_frames || is_framed(*reply);
+  }
+
   void tell_steward(runtime::agent_event::kind what, std::string detail) {
     self->send(steward, event_ptr{std::make_shared<runtime::agent_event>(runtime::agent_event{what, {}, std::move(detail)})});
   }
@@ -204,9 +242,10 @@ struct hub_link_state {
   }
 
   void carry_out(runtime::presence_ask& a) { self->send(unit->leases, a); }
-  void carry_out(runtime::send_open& a) { post({}, "/v1/sessions", encode(a.body), session_slot, a.timeout); }
+  void carry_out(runtime::send_open& a) { send({}, to_post("/v1/sessions", encode(a.body), session_slot, a.timeout)); }
   void carry_out(runtime::send_heartbeat& a) {
-    post({kind::beat, a.session, {}, nullptr}, path_of(a.session, "/heartbeat"), encode(a.body), session_slot, a.timeout);
+    send({kind::beat, a.session, {}, nullptr, nullptr},
+         to_post(path_of(a.session, "/heartbeat"), encode(a.body), session_slot, a.timeout));
   }
   void carry_out(runtime::send_close& a) {
     runtime::http_request http;
@@ -215,7 +254,7 @@ struct hub_link_state {
     http.content_type.clear();
     http.slot = session_slot;
     http.timeout = a.timeout;
-    send({kind::close, a.session, {}, nullptr}, std::move(http));
+    send({kind::close, a.session, {}, nullptr, nullptr}, std::move(http));
   }
   void carry_out(runtime::use_hub& a) {
     spdlog::warn("trying the hub at {}", context->settings.hubs[a.index]);

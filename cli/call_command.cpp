@@ -57,7 +57,7 @@ exit_code call(const variables& v) {
                              .timeout = seconds(v.wait + 15)});
   if (!reply)
     return report("call", reply.err());
-  const auto said = wire::decode<wire::call_reply>(padded_body(reply->body));
+  const auto said = wire::decode<wire::call_reply>(reply->body);
   if (!said)
     return report("call", said.err());
   if (reply->status == 202) {

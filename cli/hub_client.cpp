@@ -80,7 +80,7 @@ result<std::string> connection_path(const std::string& group, const std::string&
 }
 
 error problem_of(int status, const std::string& body, std::optional<unsigned> retry_after_s) {
-  auto e = wire::decode_problem(padded_body(body));
+  auto e = wire::decode_problem(body);
   if (e.code == errc::protocol_violation) {
     // A proxy or gateway in between answers in its own words; its 502, 503 and 504 pass as outages do.
     e = status == 401 || status == 403 ? make_error(errc::bad_token, "HTTP " + std::to_string(status))
@@ -97,7 +97,7 @@ result<Reply> ask_for(const ask_hub& ask, const hub_request& request) {
   const auto reply = ask(request);
   if (!reply)
     return reply.err();
-  return wire::decode<Reply>(padded_body(reply->body));
+  return wire::decode<Reply>(reply->body);
 }
 
 template result<wire::enqueue_reply> ask_for(const ask_hub&, const hub_request&);

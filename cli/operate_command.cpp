@@ -38,12 +38,12 @@ result<std::string> look(const ask_hub& ask, const variables& v) {
     return reply->body + "\n";
   wire::groups_reply groups;
   if (v.group.empty()) {
-    auto all = wire::decode<wire::groups_reply>(padded_body(reply->body));
+    auto all = wire::decode<wire::groups_reply>(reply->body);
     if (!all)
       return all.err();
     groups = std::move(*all);
   } else {
-    auto one = wire::decode<wire::group_view>(padded_body(reply->body));
+    auto one = wire::decode<wire::group_view>(reply->body);
     if (!one)
       return one.err();
     groups.groups.push_back(std::move(*one));

@@ -94,8 +94,7 @@ constexpr event_limits form_only{.event_bytes = 256u << 20, .events = 1, .depth 
 result<std::string> to_event(std::string_view json, std::uint64_t place, const wrap_rules& rules) {
   json = trimmed(json);
   if (is_event(json)) {
-    const padded_body body(json);
-    if (auto parsed = parse_event(body, form_only); !parsed)
+    if (auto parsed = parse_event(json, form_only); !parsed)
       return parsed.err();
     return std::string(json);
   }
@@ -123,8 +122,7 @@ result<std::string> to_event(std::string_view json, std::uint64_t place, const w
   const auto record_begins = w.view().size();
   w.raw(json).end_object();
   auto event = w.take();
-  const padded_body body(event);
-  if (auto parsed = parse_event(body, form_only); !parsed)
+  if (auto parsed = parse_event(event, form_only); !parsed)
     return in_record(parsed.err(), record_begins);
   // `1,"subject":"x"` would make a valid event, but is not JSON.
   if (raw_data(event) != json)

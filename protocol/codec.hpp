@@ -36,35 +36,35 @@ namespace sallyport::wire {
 [[nodiscard]] std::string encode(const error& v);
 
 template <class T>
-[[nodiscard]] result<T> decode(const padded_body& body) = delete;
+[[nodiscard]] result<T> decode(std::string_view body) = delete;
 
 // One line each, to be read as a table.
 // clang-format off
-template <> result<enqueue_reply> decode(const padded_body& body);
-template <> result<open_session> decode(const padded_body& body);
-template <> result<session_opened> decode(const padded_body& body);
-template <> result<heartbeat> decode(const padded_body& body);
-template <> result<heartbeat_reply> decode(const padded_body& body);
-template <> result<session_closed> decode(const padded_body& body);
-template <> result<claim> decode(const padded_body& body);
-template <> result<claim_reply> decode(const padded_body& body);
-template <> result<settle> decode(const padded_body& body);
-template <> result<settle_reply> decode(const padded_body& body);
-template <> result<extend> decode(const padded_body& body);
-template <> result<extend_reply> decode(const padded_body& body);
-template <> result<message_view> decode(const padded_body& body);
-template <> result<cancel_reply> decode(const padded_body& body);
-template <> result<call_reply> decode(const padded_body& body);
-template <> result<policy_patch> decode(const padded_body& body);
-template <> result<connection_view> decode(const padded_body& body);
-template <> result<group_view> decode(const padded_body& body);
-template <> result<groups_reply> decode(const padded_body& body);
-template <> result<queue_page> decode(const padded_body& body);
-template <> result<redrive> decode(const padded_body& body);
-template <> result<count_reply> decode(const padded_body& body);
+template <> result<enqueue_reply> decode(std::string_view body);
+template <> result<open_session> decode(std::string_view body);
+template <> result<session_opened> decode(std::string_view body);
+template <> result<heartbeat> decode(std::string_view body);
+template <> result<heartbeat_reply> decode(std::string_view body);
+template <> result<session_closed> decode(std::string_view body);
+template <> result<claim> decode(std::string_view body);
+template <> result<claim_reply> decode(std::string_view body);
+template <> result<settle> decode(std::string_view body);
+template <> result<settle_reply> decode(std::string_view body);
+template <> result<extend> decode(std::string_view body);
+template <> result<extend_reply> decode(std::string_view body);
+template <> result<message_view> decode(std::string_view body);
+template <> result<cancel_reply> decode(std::string_view body);
+template <> result<call_reply> decode(std::string_view body);
+template <> result<policy_patch> decode(std::string_view body);
+template <> result<connection_view> decode(std::string_view body);
+template <> result<group_view> decode(std::string_view body);
+template <> result<groups_reply> decode(std::string_view body);
+template <> result<queue_page> decode(std::string_view body);
+template <> result<redrive> decode(std::string_view body);
+template <> result<count_reply> decode(std::string_view body);
 // clang-format on
 
 /// A problem+json body as the error it was; protocol_violation when it is not one. (`error` is the payload here, so no result<error>.)
-[[nodiscard]] error decode_problem(const padded_body& body);
+[[nodiscard]] error decode_problem(std::string_view body);
 
 } // namespace sallyport::wire

@@ -20,7 +20,7 @@ struct reader {
   json_cursor in;
   std::string path, problem; // "connections[2].credit", "expected ..."
 
-  explicit reader(const padded_body& body) : in(body.view(), json_cursor::depth_limit) {}
+  explicit reader(std::string_view body) : in(body, json_cursor::depth_limit) {}
 
   bool refuse(std::string what) {
     problem = std::move(what);
@@ -135,13 +135,10 @@ bool read(reader& r, std::optional<errc>& v, range) {
 
 template <class Tag>
 bool read(reader& r, name_of<Tag>& v, range) {
-  constexpr bool is_token = std::is_same_v<name_of<Tag>, agent_id> || std::is_same_v<name_of<Tag>, lane_id>;
   constexpr auto accept = [](std::string_view text) {
-    const bool ok = is_token ? is_valid_token_id(text) : is_valid_name(text);
-    return ok ? std::optional{name_of<Tag>{std::string{text}}} : std::nullopt;
+    return is_acceptable<Tag>(text) ? std::optional{name_of<Tag>{std::string{text}}} : std::nullopt;
   };
-  return read_parsed(r, v, accept,
-                     is_token ? "1 to 64 of A-Z a-z 0-9 _ -" : "1 to 63 of a-z 0-9 . _ - beginning with a letter or digit");
+  return read_parsed(r, v, accept, form_of_names<Tag>.data());
 }
 
 template <enumeration Enum>
@@ -255,7 +252,7 @@ bool read(reader& r, Struct& v, range) {
 }
 
 template <class T>
-result<T> from_json(const padded_body& body) {
+result<T> from_json(std::string_view body) {
   reader r{body};
   T v{};
   if (!read(r, v, range{}) || !r.in.finish())
@@ -267,28 +264,28 @@ result<T> from_json(const padded_body& body) {
 
 // One line each, to be read as a table.
 // clang-format off
-template <> result<enqueue_reply> decode(const padded_body& body) { return from_json<enqueue_reply>(body); }
-template <> result<open_session> decode(const padded_body& body) { return from_json<open_session>(body); }
-template <> result<session_opened> decode(const padded_body& body) { return from_json<session_opened>(body); }
-template <> result<heartbeat> decode(const padded_body& body) { return from_json<heartbeat>(body); }
-template <> result<heartbeat_reply> decode(const padded_body& body) { return from_json<heartbeat_reply>(body); }
-template <> result<session_closed> decode(const padded_body& body) { return from_json<session_closed>(body); }
-template <> result<claim> decode(const padded_body& body) { return from_json<claim>(body); }
-template <> result<claim_reply> decode(const padded_body& body) { return from_json<claim_reply>(body); }
-template <> result<settle> decode(const padded_body& body) { return from_json<settle>(body); }
-template <> result<settle_reply> decode(const padded_body& body) { return from_json<settle_reply>(body); }
-template <> result<extend> decode(const padded_body& body) { return from_json<extend>(body); }
-template <> result<extend_reply> decode(const padded_body& body) { return from_json<extend_reply>(body); }
-template <> result<message_view> decode(const padded_body& body) { return from_json<message_view>(body); }
-template <> result<cancel_reply> decode(const padded_body& body) { return from_json<cancel_reply>(body); }
-template <> result<call_reply> decode(const padded_body& body) { return from_json<call_reply>(body); }
-template <> result<policy_patch> decode(const padded_body& body) { return from_json<policy_patch>(body); }
-template <> result<connection_view> decode(const padded_body& body) { return from_json<connection_view>(body); }
-template <> result<group_view> decode(const padded_body& body) { return from_json<group_view>(body); }
-template <> result<groups_reply> decode(const padded_body& body) { return from_json<groups_reply>(body); }
-template <> result<queue_page> decode(const padded_body& body) { return from_json<queue_page>(body); }
-template <> result<redrive> decode(const padded_body& body) { return from_json<redrive>(body); }
-template <> result<count_reply> decode(const padded_body& body) { return from_json<count_reply>(body); }
+template <> result<enqueue_reply> decode(std::string_view body) { return from_json<enqueue_reply>(body); }
+template <> result<open_session> decode(std::string_view body) { return from_json<open_session>(body); }
+template <> result<session_opened> decode(std::string_view body) { return from_json<session_opened>(body); }
+template <> result<heartbeat> decode(std::string_view body) { return from_json<heartbeat>(body); }
+template <> result<heartbeat_reply> decode(std::string_view body) { return from_json<heartbeat_reply>(body); }
+template <> result<session_closed> decode(std::string_view body) { return from_json<session_closed>(body); }
+template <> result<claim> decode(std::string_view body) { return from_json<claim>(body); }
+template <> result<claim_reply> decode(std::string_view body) { return from_json<claim_reply>(body); }
+template <> result<settle> decode(std::string_view body) { return from_json<settle>(body); }
+template <> result<settle_reply> decode(std::string_view body) { return from_json<settle_reply>(body); }
+template <> result<extend> decode(std::string_view body) { return from_json<extend>(body); }
+template <> result<extend_reply> decode(std::string_view body) { return from_json<extend_reply>(body); }
+template <> result<message_view> decode(std::string_view body) { return from_json<message_view>(body); }
+template <> result<cancel_reply> decode(std::string_view body) { return from_json<cancel_reply>(body); }
+template <> result<call_reply> decode(std::string_view body) { return from_json<call_reply>(body); }
+template <> result<policy_patch> decode(std::string_view body) { return from_json<policy_patch>(body); }
+template <> result<connection_view> decode(std::string_view body) { return from_json<connection_view>(body); }
+template <> result<group_view> decode(std::string_view body) { return from_json<group_view>(body); }
+template <> result<groups_reply> decode(std::string_view body) { return from_json<groups_reply>(body); }
+template <> result<queue_page> decode(std::string_view body) { return from_json<queue_page>(body); }
+template <> result<redrive> decode(std::string_view body) { return from_json<redrive>(body); }
+template <> result<count_reply> decode(std::string_view body) { return from_json<count_reply>(body); }
 // clang-format on
 
 namespace {
@@ -312,7 +309,7 @@ inline constexpr auto fields<problem> = std::tuple{
   optional("retry_after_s", &problem::retry_after_s)};
 // clang-format on
 
-error decode_problem(const padded_body& body) {
+error decode_problem(std::string_view body) {
   auto read_back = from_json<problem>(body);
   if (!read_back)
     return make_error(errc::protocol_violation, "the peer's error is no problem+json: " + read_back.err().detail);

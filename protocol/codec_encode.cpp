@@ -42,19 +42,6 @@ void write_hex(json_writer& w, std::uint64_t v) {
   w.string(digits);
 }
 
-template <class T>
-bool is_default(const T& v, const T& fallback) {
-  return v == fallback;
-}
-template <class T>
-bool is_default(const std::vector<T>& v, const std::vector<T>&) {
-  return v.empty();
-}
-template <class T>
-bool is_default(const std::optional<T>& v, const std::optional<T>&) {
-  return !v;
-}
-
 template <class Struct, form Form, class Member>
 void write_field(json_writer& w, const Struct& v, const field<Form, Member>& f) {
   static const Struct defaults{};
@@ -81,14 +68,7 @@ template <class Struct>
 void write_more(json_writer&, const Struct&) {}
 
 verdict with_code(verdict v) {
-  if (!v.code)
-    switch (v.kind) {
-      case verdict_kind::stale: v.code = errc::stale_fence; break;
-      case verdict_kind::burnt: v.code = errc::burnt_fence; break;
-      case verdict_kind::unknown: v.code = errc::unknown_fence; break;
-      case verdict_kind::settled:
-      case verdict_kind::already: break;
-    }
+  v.code = code_of(v);
   return v;
 }
 template <class Struct>
@@ -122,6 +102,18 @@ std::string to_json(const T& v, std::size_t bytes = 256) {
 }
 
 } // namespace
+
+std::optional<errc> code_of(const verdict& v) {
+  if (!v.code)
+    switch (v.kind) {
+      case verdict_kind::stale: return errc::stale_fence;
+      case verdict_kind::burnt: return errc::burnt_fence;
+      case verdict_kind::unknown: return errc::unknown_fence;
+      case verdict_kind::settled:
+      case verdict_kind::already: break;
+    }
+  return v.code;
+}
 
 std::string encode(const claim_reply& v) {
   // One allocation for the whole reply: everything about a grant but its event and names fits into 256 bytes, and no character of

@@ -1,5 +1,7 @@
 // One table per wire struct, read by encoder and decoder alike, so that they cannot disagree. A line gives a field's JSON name, its
 // member and what is allowed. Optional fields are left out when they hold their default. Private to codec_*.cpp.
+// The framed form (frames.hpp) knows a field by its line: tables of grants, settlements and verdicts grow at their end only, and so do the
+// words of their enumerations.
 #pragma once
 
 #include "protocol/wire.hpp"
@@ -57,6 +59,32 @@ concept described = (std::tuple_size_v<std::remove_const_t<decltype(fields<T>)>>
 
 template <class T>
 concept enumeration = std::is_enum_v<T>;
+
+template <class T>
+bool is_default(const T& v, const T& fallback) {
+  return v == fallback;
+}
+template <class T>
+bool is_default(const std::vector<T>& v, const std::vector<T>&) {
+  return v.empty();
+}
+template <class T>
+bool is_default(const std::optional<T>& v, const std::optional<T>&) {
+  return !v;
+}
+
+template <class Tag>
+constexpr bool is_token = std::is_same_v<name_of<Tag>, agent_id> || std::is_same_v<name_of<Tag>, lane_id>;
+template <class Tag>
+constexpr std::string_view form_of_names =
+  is_token<Tag> ? "1 to 64 of A-Z a-z 0-9 _ -" : "1 to 63 of a-z 0-9 . _ - beginning with a letter or digit";
+template <class Tag>
+bool is_acceptable(std::string_view text) {
+  return is_token<Tag> ? is_valid_token_id(text) : is_valid_name(text);
+}
+
+/// The verdict's code, or the one that follows from its kind.
+[[nodiscard]] std::optional<errc> code_of(const verdict& v);
 
 // One line each, to be read as a table.
 // clang-format off

@@ -2,8 +2,6 @@
 
 #include "protocol/cursor.hpp"
 
-#include <simdjson.h>
-
 #include <algorithm>
 #include <charconv>
 
@@ -226,17 +224,8 @@ bool event_reader::base64(std::string_view name) {
 
 } // namespace
 
-padded_body::padded_body(std::string_view text) {
-  text_.reserve(text.size() + simdjson::SIMDJSON_PADDING);
-  text_ = text;
-}
-
-padded_body::padded_body(std::string&& text) : text_(std::move(text)) {
-  text_.reserve(text_.size() + simdjson::SIMDJSON_PADDING);
-}
-
-result<parsed_event> parse_event(const padded_body& body, const event_limits& limits) {
-  json_cursor in{body.view(), limits.depth};
+result<parsed_event> parse_event(std::string_view body, const event_limits& limits) {
+  json_cursor in{body, limits.depth};
   event_reader reader{in, limits};
   parsed_event event;
   if (!reader.read(event))
@@ -246,13 +235,13 @@ result<parsed_event> parse_event(const padded_body& body, const event_limits& li
   return event;
 }
 
-result<std::vector<parsed_event>> parse_event_batch(const padded_body& body, const event_limits& limits) {
-  json_cursor in{body.view(), limits.depth + 1};
+result<std::vector<parsed_event>> parse_event_batch(std::string_view body, const event_limits& limits) {
+  json_cursor in{body, limits.depth + 1};
   if (const auto found = in.type(); found != json_type::array && found != json_type::none)
     return {errc::invalid_request, std::string{"expected an array of events, found "}.append(with_article(found))};
   event_reader reader{in, limits};
   std::vector<parsed_event> events;
-  events.reserve(std::min(limits.events, body.view().size() / 512 + 1));
+  events.reserve(std::min(limits.events, body.size() / 512 + 1));
   bool is_too_many = false;
   const bool ok = in.elements([&](std::size_t index) {
     is_too_many = index == limits.events;

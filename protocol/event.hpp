@@ -37,27 +37,14 @@ struct parsed_event {
   std::string_view raw; // Points into the body given to the parser, without surrounding white space.
 };
 
-/// A body in a buffer that simdjson may read past: owns size() bytes plus the padding the parser needs.
-class padded_body {
-public:
-  padded_body() = default;
-  explicit padded_body(std::string_view text);
-  /// Takes a string over; copies only if its capacity lacks room for the padding.
-  explicit padded_body(std::string&& text);
-  [[nodiscard]] std::string_view view() const { return text_; }
-
-private:
-  std::string text_;
-};
-
 /// Validates one event (`application/cloudevents+json`). Errors: malformed_json, invalid_utf8, duplicate_key (at the top level),
 /// missing_attribute, invalid_attribute, event_too_large, invalid_request (the JSON is no object).
 /// Bounds beside the limits: id, source, type and every other string attribute 1024 bytes, partitionkey 512, 64 members.
-[[nodiscard]] result<parsed_event> parse_event(const padded_body& body, const event_limits& limits);
+[[nodiscard]] result<parsed_event> parse_event(std::string_view body, const event_limits& limits);
 
 /// Validates a batch (`application/cloudevents-batch+json`): all or nothing; the error's index names the event at fault. An empty batch
 /// is valid. Errors: as for one event, and too_many_events.
-[[nodiscard]] result<std::vector<parsed_event>> parse_event_batch(const padded_body& body, const event_limits& limits);
+[[nodiscard]] result<std::vector<parsed_event>> parse_event_batch(std::string_view body, const event_limits& limits);
 
 /// The `data` member of a valid event as raw JSON, or nothing when it has none. (`data_base64` is not decoded here.)
 [[nodiscard]] std::optional<std::string_view> raw_data(std::string_view event);

@@ -26,8 +26,7 @@ inline job make_job(std::uint64_t serial, const std::string& type, const std::st
   j.event = std::make_shared<const std::string>(R"({"specversion":"1.0","id":"e)" + std::to_string(serial)
                                                 + R"(","source":"/conformance","type":")" + type + "\""
                                                 + (data.empty() ? "" : ",\"data\":" + data) + "}");
-  const padded_body body{*j.event};
-  auto parsed = parse_event(body, {});
+  auto parsed = parse_event(*j.event, {});
   if (!parsed)
     throw std::invalid_argument("not an event: " + parsed.err().detail + ": " + *j.event);
   j.attributes = std::move(parsed->attributes);

@@ -8,6 +8,7 @@
 #include "bench/micro/scratch.hpp"
 #include "protocol/assert.hpp"
 #include "protocol/codec.hpp"
+#include "protocol/frames.hpp"
 #include "runtime/agent.hpp"
 
 #include <benchmark/benchmark.h>
@@ -65,7 +66,7 @@ public:
     if (!found)
       return false;
     const auto at = fitting();
-    answers_.push_back({std::move(at->on_reply), ok(std::move(body))});
+    answers_.push_back({std::move(at->on_reply), framed(std::move(body))});
     parked_.erase(at);
     answered_at = steady::now();
     changed_.notify_all();
@@ -82,12 +83,12 @@ public:
       settlements_.pop_front();
       lock.unlock();
       last = one.arrived_at;
-      const auto asked = wire::decode<wire::settle>(padded_body{std::move(one.body)});
+      const auto asked = wire::decode_frames<wire::settle>(one.body); // In frames, as the grants came.
       SALLYPORT_ASSERT(asked.ok());
       count -= std::min(count, asked->items.size());
-      auto verdicts = wire::encode(bench::verdicts_of(asked->items));
+      auto verdicts = wire::encode_frames(bench::verdicts_of(asked->items));
       lock.lock();
-      answers_.push_back({std::move(one.on_reply), ok(std::move(verdicts))});
+      answers_.push_back({std::move(one.on_reply), framed(std::move(verdicts))});
       changed_.notify_all();
     }
     return last;
@@ -126,13 +127,19 @@ private:
     return r;
   }
 
+  static result<runtime::http_reply> framed(std::string body) {
+    auto r = ok(std::move(body));
+    r->content_type = wire::frames_type;
+    return r;
+  }
+
   void take(runtime::http_request r, runtime::transport::handler on_reply) {
     const auto arrived_at = steady::now();
     std::lock_guard lock{mutex_};
     if (r.target.ends_with("/settlements")) {
       settlements_.push_back({std::move(r.body), std::move(on_reply), arrived_at});
     } else if (r.target.ends_with("/claims")) {
-      const auto claim = wire::decode<wire::claim>(padded_body{std::move(r.body)});
+      const auto claim = wire::decode<wire::claim>(r.body);
       SALLYPORT_ASSERT(claim.ok());
       parked_.push_back({claim->max_messages, std::move(on_reply)});
     } else {
@@ -230,7 +237,7 @@ void grants_to_outcomes(benchmark::State& state) {
       g.message.serial += bench::batch_events, g.fence.counter += bench::batch_events;
     steady::time_point begin;
     std::optional<steady::time_point> end;
-    if (!hub.grant(count, wire::encode(reply), begin) || !(end = hub.settle(count))) {
+    if (!hub.grant(count, wire::encode_frames(reply), begin) || !(end = hub.settle(count))) {
       state.SkipWithError("the agent did not claim, or did not settle, within 20 s");
       break;
     }

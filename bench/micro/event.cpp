@@ -4,6 +4,7 @@
 #include "bench/micro/samples.hpp"
 #include "protocol/codec.hpp"
 #include "protocol/cursor.hpp"
+#include "protocol/frames.hpp"
 
 #include <benchmark/benchmark.h>
 #include <simdjson.h>
@@ -20,11 +21,11 @@ void per_event(benchmark::State& state) {
 }
 
 void dom_parse(benchmark::State& state) {
-  const auto body = batch_body(state.range(0) != 0);
+  const simdjson::padded_string body{batch_body(state.range(0) != 0)};
   simdjson::dom::parser parser;
   for (auto _ : state) {
     simdjson::dom::element root;
-    if (parser.parse(body.view().data(), body.view().size(), false).get(root) != simdjson::SUCCESS)
+    if (parser.parse(body).get(root) != simdjson::SUCCESS)
       state.SkipWithError("refused");
     benchmark::DoNotOptimize(root);
   }
@@ -81,13 +82,11 @@ bool walk(simdjson::ondemand::value value) {
 }
 
 void on_demand_walk(benchmark::State& state) {
-  const auto body = batch_body(state.range(0) != 0);
+  const simdjson::padded_string body{batch_body(state.range(0) != 0)};
   simdjson::ondemand::parser parser;
   for (auto _ : state) {
     simdjson::ondemand::document document;
-    bool ok =
-      parser.iterate(body.view().data(), body.view().size(), body.view().size() + simdjson::SIMDJSON_PADDING).get(document)
-      == simdjson::SUCCESS;
+    bool ok = parser.iterate(body).get(document) == simdjson::SUCCESS;
     simdjson::ondemand::array events;
     ok = ok && document.get_array().get(events) == simdjson::SUCCESS;
     if (ok)
@@ -104,7 +103,7 @@ void on_demand_walk(benchmark::State& state) {
 void cursor_skip(benchmark::State& state) {
   const auto body = batch_body(state.range(0) != 0);
   for (auto _ : state) {
-    detail::json_cursor in{body.view(), 100};
+    detail::json_cursor in{body, 100};
     if (!in.skip() || !in.finish())
       state.SkipWithError("refused");
   }
@@ -131,9 +130,28 @@ void encode_each_time(benchmark::State& state, const T& value) {
 
 template <class T>
 void decode_each_time(benchmark::State& state, const T& value) {
-  const padded_body body{wire::encode(value)};
+  const auto body = wire::encode(value);
   for (auto _ : state) {
     auto decoded = wire::decode<T>(body);
+    if (!decoded)
+      state.SkipWithError("refused");
+    benchmark::DoNotOptimize(decoded);
+  }
+  per_event(state);
+}
+
+template <class T>
+void frame_each_time(benchmark::State& state, const T& value) {
+  for (auto _ : state)
+    benchmark::DoNotOptimize(wire::encode_frames(value));
+  per_event(state);
+}
+
+template <class T>
+void unframe_each_time(benchmark::State& state, const T& value) {
+  const auto body = wire::encode_frames(value);
+  for (auto _ : state) {
+    auto decoded = wire::decode_frames<T>(body);
     if (!decoded)
       state.SkipWithError("refused");
     benchmark::DoNotOptimize(decoded);
@@ -155,6 +173,12 @@ void settlements_encoded(benchmark::State& state) { encode_each_time(state, sett
 void settlements_decoded(benchmark::State& state) { decode_each_time(state, settlements()); }
 void verdicts_encoded(benchmark::State& state) { encode_each_time(state, verdicts_of(settlements().items)); }
 void verdicts_decoded(benchmark::State& state) { decode_each_time(state, verdicts_of(settlements().items)); }
+void claim_reply_framed(benchmark::State& state) { frame_each_time(state, claim_reply_of_256(state.range(0) != 0)); }
+void claim_reply_unframed(benchmark::State& state) { unframe_each_time(state, claim_reply_of_256(state.range(0) != 0)); }
+void settlements_framed(benchmark::State& state) { frame_each_time(state, settlements()); }
+void settlements_unframed(benchmark::State& state) { unframe_each_time(state, settlements()); }
+void verdicts_framed(benchmark::State& state) { frame_each_time(state, verdicts_of(settlements().items)); }
+void verdicts_unframed(benchmark::State& state) { unframe_each_time(state, verdicts_of(settlements().items)); }
 // clang-format on
 
 void fence_hashed(benchmark::State& state) {
@@ -184,6 +208,12 @@ BENCHMARK(settlements_encoded);
 BENCHMARK(settlements_decoded);
 BENCHMARK(verdicts_encoded);
 BENCHMARK(verdicts_decoded);
+BENCHMARK(claim_reply_framed)->Arg(0)->Arg(1);
+BENCHMARK(claim_reply_unframed)->Arg(0)->Arg(1);
+BENCHMARK(settlements_framed);
+BENCHMARK(settlements_unframed);
+BENCHMARK(verdicts_framed);
+BENCHMARK(verdicts_unframed);
 BENCHMARK(fence_hashed);
 BENCHMARK(event_hashed);
 

@@ -9,6 +9,7 @@
 #include "bench/micro/scratch.hpp"
 #include "cloud/store/lmdb.hpp"
 #include "protocol/codec.hpp"
+#include "protocol/frames.hpp"
 #include "runtime/core/lease_keeper.hpp"
 
 #include <valgrind/callgrind.h>
@@ -98,9 +99,24 @@ void write(const T& value) {
 
 template <class T>
 void read(const T& value) {
-  const padded_body body{wire::encode(value)};
+  const auto body = wire::encode(value);
   count_all_of([&] {
     auto decoded = wire::decode<T>(body);
+    SALLYPORT_ASSERT(decoded.ok());
+    return decoded;
+  });
+}
+
+template <class T>
+void write_frames(const T& value) {
+  count_all_of([&] { return wire::encode_frames(value); });
+}
+
+template <class T>
+void read_frames(const T& value) {
+  const auto body = wire::encode_frames(value);
+  count_all_of([&] {
+    auto decoded = wire::decode_frames<T>(body);
     SALLYPORT_ASSERT(decoded.ok());
     return decoded;
   });
@@ -252,11 +268,17 @@ constexpr path paths[] = {
   {"claim_reply_encoded", [] { write(claim_reply_of_256(false)); }},
   {"claim_reply_decoded", [] { read(claim_reply_of_256(false)); }},
   {"claim_reply_decoded_rows", [] { read(claim_reply_of_256(true)); }},
+  {"claim_reply_framed", [] { write_frames(claim_reply_of_256(false)); }},
+  {"claim_reply_unframed", [] { read_frames(claim_reply_of_256(false)); }},
   {"leases_kept", keep_leases},
   {"settlements_encoded", [] { write(settle_request()); }},
   {"settlements_decoded", [] { read(settle_request()); }},
+  {"settlements_framed", [] { write_frames(settle_request()); }},
+  {"settlements_unframed", [] { read_frames(settle_request()); }},
   {"verdicts_encoded", [] { write(verdicts_of(settle_request().items)); }},
   {"verdicts_decoded", [] { read(verdicts_of(settle_request().items)); }},
+  {"verdicts_framed", [] { write_frames(verdicts_of(settle_request().items)); }},
+  {"verdicts_unframed", [] { read_frames(verdicts_of(settle_request().items)); }},
 };
 // clang-format on
 

@@ -21,11 +21,11 @@ std::string event_of_1_kib(std::size_t n, bool is_row) {
   return event + "\"}}";
 }
 
-padded_body batch_body(bool is_row) {
+std::string batch_body(bool is_row) {
   std::string body = "[";
   for (std::size_t i = 0; i < batch_events; ++i)
     body.append(i == 0 ? "" : ",").append(event_of_1_kib(i, is_row));
-  return padded_body{body + "]"};
+  return body + "]";
 }
 
 wire::claim_reply claim_reply_of_256(bool is_row) {

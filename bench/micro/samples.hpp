@@ -14,7 +14,7 @@ inline constexpr std::uint32_t batch_events = 256;
 /// A CloudEvent of 1 KiB. Its data is either one long string, as in a document or a log line, or many short members, as in a row of a table.
 [[nodiscard]] std::string event_of_1_kib(std::size_t n, bool is_row);
 /// batch_events of them, as a producer posts them.
-[[nodiscard]] padded_body batch_body(bool is_row);
+[[nodiscard]] std::string batch_body(bool is_row);
 
 /// A claim's answer with batch_events grants.
 [[nodiscard]] wire::claim_reply claim_reply_of_256(bool is_row);

@@ -78,7 +78,7 @@ public:
     std::uint64_t n = 0;
     for (std::size_t i = 0; i < options_.queues; ++i) {
       const auto reply = ask("GET", "/v1/groups/" + group_named(i));
-      auto view = wire::decode<wire::group_view>(padded_body{reply.body});
+      auto view = wire::decode<wire::group_view>(reply.body);
       if (reply.status != 200 || !view)
         throw std::runtime_error("asking the hub for its queues: " + reply.body);
       for (const auto& c : view->connections)

@@ -41,7 +41,7 @@ sallyport::wire::group_view group_at(const place& hub, std::size_t queue) {
   if (answers.empty() || answers.front().status != 200)
     throw std::runtime_error("the hub does not tell of its agents"
                              + (answers.empty() ? std::string() : ": " + answers.front().body));
-  auto view = sallyport::wire::decode<sallyport::wire::group_view>(padded_body(answers.front().body));
+  auto view = sallyport::wire::decode<sallyport::wire::group_view>(answers.front().body);
   if (!view)
     throw std::runtime_error("the hub's list of agents: " + to_string(view.err()));
   return *std::move(view);

@@ -274,7 +274,7 @@ private:
       std::from_chars(head.data() + at + name.size(), head.data() + head.size(), length);
     if (w.answer.size() < head_end + 4 + length)
       return;
-    const padded_body body(w.answer.substr(head_end + 4, length));
+    const auto body = w.answer.substr(head_end + 4, length);
     w.answer.clear(); // The next request leaves only now.
     if (w.waiting.empty())
       return fail("an answer nobody asked for");
@@ -285,21 +285,21 @@ private:
     answered(asked, status, body);
   }
 
-  void answered(const request& asked, int status, const padded_body& body) {
+  void answered(const request& asked, int status, std::string_view body) {
     auto& a = agents_[asked.agent];
     if (asked.what == kind::open)
       --opening_;
     if (asked.what == kind::claim)
       --mine_.parked;
     if (status / 100 != 2) {
-      fail("the hub answered " + std::to_string(status) + ": " + std::string(body.view()));
+      fail("the hub answered " + std::to_string(status) + ": " + std::string(body));
       return;
     }
     switch (asked.what) {
       case kind::open: {
         const auto opened = sallyport::wire::decode<sallyport::wire::session_opened>(body);
         if (!opened)
-          return fail("no session in the answer: " + std::string(body.view()));
+          return fail("no session in the answer: " + std::string(body));
         a.session = to_string(opened->session);
         a.head = "POST /v1/sessions/" + a.session;
         a.heartbeat_ns = static_cast<std::uint64_t>(opened->ttl.count()) * ms / 4;
@@ -317,7 +317,7 @@ private:
       case kind::claim: {
         const auto got = sallyport::wire::decode<sallyport::wire::claim_reply>(body);
         if (!got)
-          return fail("no grants in the answer: " + std::string(body.view().substr(0, 200)));
+          return fail("no grants in the answer: " + std::string(body.substr(0, 200)));
         claim(asked.agent, asked.lane);
         if (got->grants.empty())
           return;

@@ -2,6 +2,7 @@
 
 #include "cloud/hub/http_guard.hpp"
 #include "protocol/codec.hpp"
+#include "protocol/frames.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -215,9 +216,17 @@ std::optional<error> judge_content(const request_head& head, admission& a) {
                         + "; binary mode (ce- headers) is not read");
   }
   a.json = same(type, json_type);
-  if (a.json || (kind == body_kind::json_opt && content_type.empty()))
+  a.framed = kind == body_kind::frames && same(type, wire::frames_type);
+  if (a.json || a.framed || (kind == body_kind::json_opt && content_type.empty()))
     return std::nullopt;
-  return make_error(errc::unsupported_media_type, "this operation takes " + std::string{json_type});
+  return make_error(errc::unsupported_media_type, "this operation takes " + std::string{json_type}
+                                                    + (kind == body_kind::frames ? " or " + std::string{wire::frames_type} : ""));
+}
+
+bool names_frames(std::string_view accept) {
+  bool found = false;
+  each_part(accept, ',', [&](std::string_view part) { found = found || same(media_type(part).value_or(""), wire::frames_type); });
+  return found;
 }
 
 } // namespace
@@ -266,6 +275,7 @@ std::variant<admission, api_response> api::admit(const request_head& head) {
   if (auto fault = judge_content(head, a))
     return refuse(*fault);
   a.body_limit = a.via->body == body_kind::none ? idle_body_bytes : settings_.body_bytes;
+  a.takes_frames = names_frames(head.accept);
   a.prefer_wait = wait_preference(head.prefer, settings_.call_wait_max);
   return a;
 }
@@ -299,17 +309,16 @@ struct reader {
   std::string&& body;
 
   result<order> enqueue() {
-    padded_body padded{std::move(body)};
     ask::enqueue e{std::move(a.group), std::move(a.connection), {}, settings.create_on_enqueue};
     if (a.batch) {
-      auto events = parse_event_batch(padded, settings.event);
+      auto events = parse_event_batch(body, settings.event);
       if (!events)
         return events.err();
       e.items.reserve(events->size());
       for (auto& each : *events)
         e.items.push_back(item_of(each));
     } else {
-      auto event = parse_event(padded, settings.event);
+      auto event = parse_event(body, settings.event);
       if (!event)
         return event.err();
       e.items.push_back(item_of(*event));
@@ -318,8 +327,7 @@ struct reader {
   }
 
   result<order> call() {
-    padded_body padded{std::move(body)};
-    auto event = parse_event(padded, settings.event);
+    auto event = parse_event(body, settings.event);
     if (!event)
       return event.err();
     ask::call c;
@@ -391,8 +399,10 @@ struct reader {
       return Body{};
     if (!a.json)
       return error{errc::unsupported_media_type, "this operation takes " + std::string{json_type}, std::nullopt, std::nullopt};
-    return wire::decode<Body>(padded_body{std::move(body)});
+    return wire::decode<Body>(body);
   }
+
+  result<wire::settle> settlements() { return a.framed ? wire::decode_frames<wire::settle>(body) : decoded<wire::settle>(); }
 
   template <class Ask, class Body>
   result<order> of_session() {
@@ -444,7 +454,12 @@ struct reader {
       }
       case operation::heartbeat: return of_session<ask::beat, wire::heartbeat>();
       case operation::claim: return of_session<ask::claim, wire::claim>();
-      case operation::settle: return of_session<ask::settle, wire::settle>();
+      case operation::settle: {
+        auto read = settlements();
+        if (!read)
+          return read.err();
+        return order{ask::settle{a.session, *std::move(read)}};
+      }
       case operation::extend: return of_session<ask::extend, wire::extend>();
       case operation::close_session: return order{ask::close{a.session}};
       case operation::healthz:
@@ -489,7 +504,9 @@ ticket api::run(admission a, std::string body, completion done) {
   c.what = *std::move(order);
   c.scope = std::move(a.scope);
   c.entropy = next_entropy();
-  return host_.submit(std::move(c), bytes, [answered = std::move(answered)](const answer& what) { answered(to_response(what)); });
+  return host_.submit(std::move(c), bytes, [answered = std::move(answered), takes_frames = a.takes_frames](const answer& what) {
+    answered(to_response(what, takes_frames));
+  });
 }
 
 ticket api::look_at_metrics(completion done) {

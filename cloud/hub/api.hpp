@@ -40,7 +40,7 @@ struct api_response {
 
 /// What a request says before its body. Views; an empty one was not sent.
 struct request_head {
-  std::string_view method, target, authorization, content_type, prefer, content_encoding;
+  std::string_view method, target, authorization, content_type, prefer, content_encoding, accept;
 };
 
 /// A request whose head is in order.
@@ -52,8 +52,10 @@ struct admission {
   message_id message;
   session_id session;
   std::vector<std::pair<std::string, std::string>> query;
-  bool batch = false; // Of events.
-  bool json = false;  // The content type said so.
+  bool batch = false;        // Of events.
+  bool json = false;         // The content type said so.
+  bool framed = false;       // The body is in frames.
+  bool takes_frames = false; // And so may the answer be.
   std::optional<milliseconds> prefer_wait;
   std::size_t body_limit = 0;
   std::chrono::steady_clock::time_point began{};
@@ -91,7 +93,7 @@ private:
 
 /// The response an error is: problem+json with its status, and the headers that go with it.
 [[nodiscard]] api_response to_response(const error& e);
-/// The response to an answer of the shard.
-[[nodiscard]] api_response to_response(const answer& what);
+/// The response to an answer of the shard; grants and verdicts in frames to those who take them.
+[[nodiscard]] api_response to_response(const answer& what, bool takes_frames = false);
 
 } // namespace sallyport::cloud

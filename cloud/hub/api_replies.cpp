@@ -2,6 +2,7 @@
 #include "cloud/hub/api.hpp"
 
 #include "protocol/codec.hpp"
+#include "protocol/frames.hpp"
 
 namespace sallyport::cloud {
 
@@ -12,6 +13,8 @@ api_response json(int status, std::string body) {
 }
 
 struct responder {
+  bool takes_frames = false;
+
   api_response operator()(const error& e) const { return to_response(e); }
   api_response operator()(const wire::enqueue_reply& v) const { return json(201, encode(v)); }
   api_response operator()(const wire::call_reply& v) const { return json(200, encode(v)); }
@@ -30,6 +33,14 @@ struct responder {
   api_response operator()(const message_answer& v) const { return json(200, encode(v.view)); }
   api_response operator()(const page_answer& v) const { return json(200, encode(v.page)); }
   api_response operator()(const configured& v) const { return json(v.created ? 201 : 200, encode(v.view)); }
+  api_response operator()(const wire::claim_reply& v) const { return json_or_frames(v); }
+  api_response operator()(const wire::settle_reply& v) const { return json_or_frames(v); }
+  template <class Reply>
+  api_response json_or_frames(const Reply& v) const {
+    if (!takes_frames)
+      return json(200, encode(v));
+    return {200, std::string{wire::frames_type}, encode_frames(v), {}};
+  }
   template <class Reply>
   api_response operator()(const Reply& v) const {
     return json(200, encode(v));
@@ -38,8 +49,8 @@ struct responder {
 
 } // namespace
 
-api_response to_response(const answer& what) {
-  return std::visit(responder{}, what);
+api_response to_response(const answer& what, bool takes_frames) {
+  return std::visit(responder{takes_frames}, what);
 }
 
 api_response to_response(const error& e) {

@@ -226,8 +226,7 @@ private:
     }
     admitted_ = std::move(std::get<admission>(judged));
     const auto body = admitted_.via->body;
-    if ((body == body_kind::event || body == body_kind::events || body == body_kind::json) && !chunked
-        && !request_.content_length())
+    if (body != body_kind::none && body != body_kind::json_opt && !chunked && !request_.content_length())
       return refuse(make_error(errc::length_required, "a body is expected here"));
     if (length > admitted_.body_limit)
       return refuse(body_too_large(admitted_.body_limit));

@@ -52,7 +52,8 @@ request_head request_reader::asked() const {
           parts_->field(http::field::authorization),
           parts_->field(http::field::content_type),
           parts_->field(http::field::prefer),
-          parts_->field(http::field::content_encoding)};
+          parts_->field(http::field::content_encoding),
+          parts_->field(http::field::accept)};
 }
 
 bool request_reader::keep_alive() const {

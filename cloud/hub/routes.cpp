@@ -28,7 +28,7 @@ constexpr std::array<route, 23> table{{
   {operation::open_session, "openSession", "POST", "/v1/sessions", access::agent, body_kind::json},
   {operation::heartbeat, "heartbeat", "POST", "/v1/sessions/{session}/heartbeat", access::agent, body_kind::json},
   {operation::claim, "claim", "POST", "/v1/sessions/{session}/claims", access::agent, body_kind::json, true},
-  {operation::settle, "settle", "POST", "/v1/sessions/{session}/settlements", access::agent, body_kind::json},
+  {operation::settle, "settle", "POST", "/v1/sessions/{session}/settlements", access::agent, body_kind::frames},
   {operation::extend, "extend", "POST", "/v1/sessions/{session}/extensions", access::agent, body_kind::json},
   {operation::close_session, "closeSession", "DELETE", "/v1/sessions/{session}", access::agent},
   {operation::healthz, "healthz", "GET", "/healthz", access::anyone},

@@ -45,6 +45,7 @@ enum class body_kind : std::uint8_t {
   event,    // application/cloudevents+json
   json,     // application/json
   json_opt, // The same, or no body at all.
+  frames,   // application/json or application/vnd.sallyport.frames
 };
 
 struct route {

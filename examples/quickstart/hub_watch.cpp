@@ -34,7 +34,7 @@ std::optional<wire::group_view> hub_watch::look() {
   request.timeout = sallyport::seconds(2);
   auto reply = client_.send(std::move(request));
   if (reply && reply->status == 200)
-    if (auto view = wire::decode<wire::group_view>(sallyport::padded_body(std::move(reply->body))))
+    if (auto view = wire::decode<wire::group_view>(reply->body))
       return std::move(*view);
   return std::nullopt;
 }

@@ -21,6 +21,7 @@ struct http_request {
   milliseconds timeout{10'000}; // From send() to the last byte of the answer. There is no way to wait for ever.
   /// Requests of one slot use one connection, one after the other; slots do not wait for one another. Long polls have slots of their own.
   std::uint32_t slot = 0;
+  std::string accept; // An Accept header; empty: none.
   std::string prefer; // A Prefer header, "wait=30" for a call; empty: none.
 };
 

@@ -77,6 +77,8 @@ public:
     SALLYPORT_ASSERT(!on_reply_ && usable());
     on_reply_ = std::move(on_reply);
     out_ = request.method + " " + to_->hub.path + request.target + " HTTP/1.1\r\n" + to_->head_fields;
+    if (!request.accept.empty())
+      out_ += "Accept: " + request.accept + "\r\n";
     if (!request.prefer.empty())
       out_ += "Prefer: " + request.prefer + "\r\n";
     if (!request.body.empty() || needs_body_length(request.method))

@@ -205,7 +205,7 @@ private:
       return "the method is not a word of capitals";
     if (r.target.empty() || r.target.front() != '/' || !printable(r.target, '!'))
       return "the path must begin with '/', and blanks and control characters in it must be percent-encoded";
-    if (!printable(r.content_type, ' ') || !printable(r.prefer, ' '))
+    if (!printable(r.content_type, ' ') || !printable(r.accept, ' ') || !printable(r.prefer, ' '))
       return "a header field has a control character";
     return std::nullopt;
   }

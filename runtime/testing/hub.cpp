@@ -64,10 +64,9 @@ template <class Reply>
 result<Reply> read(result<runtime::http_reply> reply) {
   if (!reply)
     return reply.err();
-  const padded_body body{std::move(reply->body)};
   if (reply->status / 100 != 2)
-    return wire::decode_problem(body);
-  return wire::decode<Reply>(body);
+    return wire::decode_problem(reply->body);
+  return wire::decode<Reply>(reply->body);
 }
 
 } // namespace

@@ -90,6 +90,7 @@ cloud::request_head head_of(const http_request& r) {
   head.authorization = "Bearer dev";
   head.content_type = r.content_type;
   head.prefer = r.prefer;
+  head.accept = r.accept;
   return head;
 }
 

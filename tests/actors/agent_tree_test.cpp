@@ -241,6 +241,54 @@ TEST_F(agent_tree, a_lost_answer_to_a_settlement_is_asked_for_with_the_same_fenc
   EXPECT_THAT(hub.settled, Each(Field(&wire::settlement::fence, f(1))));
 }
 
+TEST_F(agent_tree, a_hub_that_answers_in_frames_gets_its_settlements_in_frames) {
+  start();
+  give({grant(1), grant(2, "web", "k")});
+  s.advance(1s);
+  EXPECT_THAT(db->performed, ElementsAre(1));
+  EXPECT_THAT(web->performed, ElementsAre(2));
+  EXPECT_THAT(hub.settled, SizeIs(2));
+  EXPECT_GE(hub.framed_settles, 1u);
+  hub.drop_answers_to_settles = 1;
+  give({grant(3)});
+  s.advance(5s);
+  EXPECT_EQ(settled().at(3).outcome, outcome_kind::done);
+  EXPECT_THAT(db->performed, ElementsAre(1, 3));
+}
+
+TEST_F(agent_tree, a_hub_that_knows_no_frames_gets_json) {
+  hub.knows_frames = false;
+  start();
+  give({grant(1)});
+  s.advance(1s);
+  EXPECT_THAT(db->performed, ElementsAre(1));
+  EXPECT_THAT(hub.settled, SizeIs(1));
+  EXPECT_EQ(hub.framed_settles, 0u);
+}
+
+TEST_F(agent_tree, an_older_hub_in_place_of_one_that_knew_frames_gets_the_same_settlements_in_json) {
+  start();
+  give({grant(1)});
+  s.advance(1s);
+  const auto framed = hub.framed_settles;
+  EXPECT_EQ(framed, 1u);
+  hub.knows_frames = false;
+  give({grant(2)});
+  s.advance(1s);
+  EXPECT_EQ(hub.framed_settles, framed + 1) << "refused by 415";
+  give({grant(3)});
+  s.advance(1s);
+  EXPECT_EQ(hub.framed_settles, framed + 1) << "and not tried again";
+  EXPECT_THAT(db->performed, ElementsAre(1, 2, 3));
+  EXPECT_THAT(hub.settled, ElementsAre(Field(&wire::settlement::fence, f(1)), Field(&wire::settlement::fence, f(2)),
+                                       Field(&wire::settlement::fence, f(3))));
+  hub.knows_frames = true;
+  give({grant(4)});
+  s.advance(1s);
+  EXPECT_EQ(hub.framed_settles, framed + 2) << "a newer one again";
+  EXPECT_EQ(settled().at(4).outcome, outcome_kind::done);
+}
+
 TEST_F(agent_tree, a_result_that_is_not_one_json_value_is_kept_from_the_hub_and_the_effect_still_counts) {
   start();
   for (auto* bad : {"{", "1,\"x\":2", "1 2", "}{"}) {

@@ -45,7 +45,7 @@ answer hub_api::ask(const std::string& method, const std::string& target, std::s
   if (a.status < 300) {
     a.how = ending::ok;
   } else {
-    a.code = wire::decode_problem(padded_body{a.body}).code;
+    a.code = wire::decode_problem(a.body).code;
     a.how = judge_problem(a.status, a.code);
   }
   return a;

@@ -56,7 +56,7 @@ private:
       ++opening_;
     if (a.how != ending::ok)
       return false;
-    auto opened = wire::decode<wire::session_opened>(padded_body{a.body});
+    auto opened = wire::decode<wire::session_opened>(a.body);
     if (!opened) {
       record_.violate("answer", fmt::format("{} opened and was answered with {}", options_.name, a.body));
       return false;
@@ -91,7 +91,7 @@ private:
     auto a = hub_.ask("POST", "/v1/sessions/" + session_ + "/claims", wire::encode(c), "application/json", milliseconds(1'500));
     if (!lives(a, sent))
       return false; // Not answered: the same seq again.
-    auto reply = wire::decode<wire::claim_reply>(padded_body{a.body});
+    auto reply = wire::decode<wire::claim_reply>(a.body);
     if (!reply) {
       record_.violate("answer", fmt::format("{} claimed and was answered with {}", options_.name, a.body));
       return false;
@@ -151,7 +151,7 @@ private:
       auto a = hub_.ask("POST", "/v1/sessions/" + (session_.empty() ? last_session_ : session_) + "/settlements", body);
       record_.end(op, a.how, fmt::format("{} {}", a.status, a.how == ending::ok ? "" : a.body), weight);
       if (a.how == ending::ok) {
-        auto reply = wire::decode<wire::settle_reply>(padded_body{a.body});
+        auto reply = wire::decode<wire::settle_reply>(a.body);
         if (!reply || reply->items.size() != jobs.size())
           return record_.violate("answer", fmt::format("{} settlements were answered with {}", jobs.size(), a.body));
         for (std::size_t i = 0; i < jobs.size(); ++i) {

@@ -140,7 +140,7 @@ private:
 
   int agents_up() {
     const auto a = admin_.ask("GET", "/v1/groups/plant", {});
-    auto g = wire::decode<wire::group_view>(padded_body{a.body});
+    auto g = wire::decode<wire::group_view>(a.body);
     if (a.how != ending::ok || !g)
       return 0;
     int up = 0;
@@ -152,7 +152,7 @@ private:
 
   std::optional<wire::connection_view> look_at(queue q) {
     const auto a = admin_.ask("GET", fmt::format("/v1/groups/plant/connections/{}", to_string(q)), {});
-    auto c = wire::decode<wire::connection_view>(padded_body{a.body});
+    auto c = wire::decode<wire::connection_view>(a.body);
     if (a.how != ending::ok || !c)
       return std::nullopt;
     return *std::move(c);
@@ -281,7 +281,7 @@ private:
         for (auto i = static_cast<std::size_t>(part); i < wanted.size() && interrupted == 0; i += readers)
           for (int attempt = 0; attempt < 5; ++attempt) {
             const auto a = hub.ask("GET", "/v1/messages/" + to_string(wanted[i]), {}, {}, seconds(10));
-            if (auto v = wire::decode<wire::message_view>(padded_body{a.body}); a.how == ending::ok && v.ok())
+            if (auto v = wire::decode<wire::message_view>(a.body); a.how == ending::ok && v.ok())
               out.emplace(wanted[i], *std::move(v));
             else if (a.status != 404)
               continue;

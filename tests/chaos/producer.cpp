@@ -126,7 +126,7 @@ private:
     for (auto* e : p)
       ++(a.how == ending::ok ? e->ok : a.how == ending::fail ? e->failed : e->unknown);
     if (a.how == ending::ok) {
-      auto reply = wire::decode<wire::enqueue_reply>(padded_body{a.body});
+      auto reply = wire::decode<wire::enqueue_reply>(a.body);
       if (!reply || reply->messages.size() != p.size())
         record_.violate("answer", fmt::format("{} events were answered with {}", p.size(), a.body));
       else
@@ -157,7 +157,7 @@ private:
     auto end = call_end::unanswered;
     if (a.how == ending::ok) {
       end = a.status == 200 ? call_end::result : call_end::pending;
-      if (auto reply = wire::decode<wire::call_reply>(padded_body{a.body}))
+      if (auto reply = wire::decode<wire::call_reply>(a.body))
         e->told.push_back(reply->message);
       else
         record_.violate("answer", fmt::format("the call {} was answered with {}", e->id, a.body));
@@ -193,7 +193,7 @@ private:
     record_.end(op, a.code == errc::already_final ? ending::ok : a.how, fmt::format("{} {}", a.status, a.body), 1);
     if (a.how == ending::ok) {
       e->cancelled = true;
-      if (auto reply = wire::decode<wire::cancel_reply>(padded_body{a.body}))
+      if (auto reply = wire::decode<wire::cancel_reply>(a.body))
         e->cancel_said_never_ran = !reply->may_have_run;
       else
         record_.violate("answer", fmt::format("the cancel of {} was answered with {}", e->id, a.body));

@@ -54,8 +54,7 @@ std::vector<std::string> read_all(std::string_view text, const std::string& item
 }
 
 event_attributes attributes(const std::string& event) {
-  const padded_body body(event);
-  auto parsed = parse_event(body, {});
+  auto parsed = parse_event(event, {});
   EXPECT_TRUE(parsed) << event;
   return parsed ? parsed->attributes : event_attributes{};
 }

@@ -94,7 +94,7 @@ void judge_reply(std::string_view in) {
   SALLYPORT_ASSERT((o.what == outcome::kind::done) == o.error.empty());
   SALLYPORT_ASSERT(is_one_line(o.error));
   if (!o.result.empty()) { // It is embedded in the hub's answers as it is: it must be JSON.
-    const padded_body wrapped{R"({"specversion":"1.0","id":"1","source":"/s","type":"t","data":)" + o.result + "}"};
+    const std::string wrapped{R"({"specversion":"1.0","id":"1","source":"/s","type":"t","data":)" + o.result + "}"};
     SALLYPORT_ASSERT(parse_event(wrapped, {.depth = 900}).ok());
   }
 }
@@ -158,8 +158,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   judge_reply(in);
   const auto statement = fuzz::take_line(in);
   judge_reader(in);
-  const padded_body body{in};
-  const auto event = parse_event(body, {});
+  const auto event = parse_event(in, {});
   const auto j = event ? job_of(event->raw, event->attributes) : job_of(in, {}); // The latter never happens: robustness only.
   judge_file(j);
   judge_http(j);

@@ -1,6 +1,7 @@
 // Bodies of the wire. The first byte says of which kind ('a' and on, in the order of `kinds`): requests, as a hostile client sends them,
 // and replies, as a hostile hub does. What is accepted must come out of encode() and decode() again unchanged.
 #include "protocol/codec.hpp"
+#include "protocol/frames.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 #include <simdjson.h>
@@ -19,7 +20,7 @@ void expect_json(const std::string& text) {
 }
 
 template <class T>
-void there_and_back(const padded_body& body) {
+void there_and_back(std::string_view body) {
   const auto first = wire::decode<T>(body);
   if (!first) {
     SALLYPORT_ASSERT(!first.err().detail.empty());
@@ -27,16 +28,29 @@ void there_and_back(const padded_body& body) {
   }
   const auto text = wire::encode(*first);
   expect_json(text);
-  const auto second = wire::decode<T>(padded_body{std::string_view{text}});
+  const auto second = wire::decode<T>(text);
   SALLYPORT_ASSERT(second.ok());
   SALLYPORT_ASSERT(wire::encode(*second) == text);
 }
 
-void problem(const padded_body& body) {
+template <class T>
+void framed_there_and_back(std::string_view body) {
+  const auto first = wire::decode_frames<T>(body);
+  if (!first) {
+    SALLYPORT_ASSERT(!first.err().detail.empty());
+    return;
+  }
+  const auto bytes = wire::encode_frames(*first);
+  const auto second = wire::decode_frames<T>(bytes);
+  SALLYPORT_ASSERT(second.ok());
+  SALLYPORT_ASSERT(wire::encode_frames(*second) == bytes);
+}
+
+void problem(std::string_view body) {
   const auto first = wire::decode_problem(body);
   const auto text = wire::encode(first);
   expect_json(text);
-  const auto second = wire::decode_problem(padded_body{std::string_view{text}});
+  const auto second = wire::decode_problem(text);
   SALLYPORT_ASSERT(second.code == first.code);
   SALLYPORT_ASSERT(wire::encode(second) == text);
 }
@@ -63,13 +77,16 @@ constexpr std::array kinds{&there_and_back<wire::open_session>,
                            &there_and_back<wire::groups_reply>, // s t
                            &there_and_back<wire::queue_page>,
                            &there_and_back<wire::count_reply>, // u v
-                           &problem};                          // w
+                           &problem,                           // w
+                           &framed_there_and_back<wire::claim_reply>,
+                           &framed_there_and_back<wire::settle>,
+                           &framed_there_and_back<wire::settle_reply>}; // x y z
 
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0 || data[0] < 'a' || data[0] >= 'a' + kinds.size())
     return -1; // Not for the corpus.
-  kinds[data[0] - 'a'](padded_body{fuzz::as_text(data + 1, size - 1)});
+  kinds[data[0] - 'a'](fuzz::as_text(data + 1, size - 1));
   return 0;
 }

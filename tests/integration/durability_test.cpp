@@ -121,7 +121,7 @@ public:
 private:
   template <class T>
   static T decoded(const runtime::http_reply& reply) {
-    auto value = wire::decode<T>(padded_body{reply.body});
+    auto value = wire::decode<T>(reply.body);
     if (reply.status / 100 != 2 || !value)
       throw std::runtime_error(std::to_string(reply.status) + " " + reply.body);
     return *std::move(value);

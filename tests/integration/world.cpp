@@ -86,7 +86,7 @@ bool world::is_live(const std::string& name) {
 
 wire::group_view world::group() {
   const auto a = ask("GET", "/v1/groups/plant");
-  auto v = wire::decode<wire::group_view>(padded_body{a.body});
+  auto v = wire::decode<wire::group_view>(a.body);
   return a.status == 200 && v.ok() ? *std::move(v) : wire::group_view{}; // Nobody has announced themselves yet.
 }
 
@@ -140,7 +140,7 @@ std::vector<message_id> world::enqueue(const std::string& connection, int from, 
           },
           std::chrono::seconds(30)))
       throw std::runtime_error("not enqueued: " + std::to_string(a.status) + " " + a.body);
-    auto reply = wire::decode<wire::enqueue_reply>(padded_body{a.body});
+    auto reply = wire::decode<wire::enqueue_reply>(a.body);
     for (auto& m : reply->messages)
       ids.push_back(m.message);
   }
@@ -151,7 +151,7 @@ bool world::drained(const std::string& name) {
   const auto a = ask("GET", "/v1/groups/plant/connections/" + name);
   if (a.status != 200)
     return false;
-  const auto c = wire::decode<wire::connection_view>(padded_body{a.body});
+  const auto c = wire::decode<wire::connection_view>(a.body);
   return c.ok() && c->ready + c->delayed + c->behind_key + c->granted == 0;
 }
 

@@ -59,7 +59,7 @@ public:
   template <class T>
   T get(const std::string& target) {
     auto a = ask("GET", target);
-    auto v = wire::decode<T>(padded_body{a.body});
+    auto v = wire::decode<T>(a.body);
     EXPECT_TRUE(a.status == 200 && v.ok()) << target << ": " << a.status << " " << a.body;
     return v.ok() ? *std::move(v) : T{};
   }

@@ -158,7 +158,7 @@ void for_each_struct(Check check) {
 
 template <class T>
 error refusal(std::string_view json) {
-  auto v = decode<T>(padded_body{json});
+  auto v = decode<T>(json);
   return v ? make_error(errc::internal, "was accepted: " + std::string{json}) : v.err();
 }
 
@@ -197,7 +197,7 @@ TEST(wire, every_struct_is_written_as_the_contract_says) {
 
 TEST(wire, every_struct_reads_back_the_same) {
   for_each_struct([](const auto& v, const std::string& json, const keys&) {
-    auto back = decode<std::decay_t<decltype(v)>>(padded_body{json});
+    auto back = decode<std::decay_t<decltype(v)>>(json);
     ASSERT_TRUE(back) << to_string(back.err()) << json;
     EXPECT_EQ(encode(*back), json);
   });
@@ -205,12 +205,12 @@ TEST(wire, every_struct_reads_back_the_same) {
 
 TEST(wire, an_empty_struct_reads_back_the_same_where_it_is_one_at_all) {
   for (auto json : {R"({"grants":[]})"})
-    EXPECT_EQ(encode(*decode<claim_reply>(padded_body{std::string_view{json}})), json);
+    EXPECT_EQ(encode(*decode<claim_reply>(json)), json);
   EXPECT_EQ(encode(redrive{}), "{}");
   EXPECT_EQ(encode(policy_patch{}), "{}");
   EXPECT_EQ(encode(heartbeat{}), "{}");
-  EXPECT_TRUE(decode<heartbeat>(padded_body{std::string_view{"{}"}})->connections.empty());
-  EXPECT_FALSE(decode<policy_patch>(padded_body{std::string_view{"{}"}})->paused.has_value());
+  EXPECT_TRUE(decode<heartbeat>("{}")->connections.empty());
+  EXPECT_FALSE(decode<policy_patch>("{}")->paused.has_value());
 }
 
 TEST(wire, fields_that_must_be_there_are_missed_by_name_and_the_others_are_not) {
@@ -220,7 +220,7 @@ TEST(wire, fields_that_must_be_there_are_missed_by_name_and_the_others_are_not) 
     for (std::size_t i = 0; i < members.size(); ++i) {
       auto fewer = members;
       fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
-      auto back = decode<wire_struct>(padded_body{object_of(fewer)});
+      auto back = decode<wire_struct>(object_of(fewer));
       ASSERT_EQ(back.ok(), required.count(members[i].first) == 0) << members[i].first << " of " << json;
       if (!back) {
         EXPECT_EQ(back.err(), make_error(errc::invalid_request, members[i].first + ": is missing"));
@@ -239,7 +239,7 @@ TEST(wire, a_field_of_the_wrong_type_is_named) {
       for (auto wrong : {"null", "-1", "1.5", "\"\\u0000 no\"", "{\"no\":[1]}", "[[1]]"}) {
         auto changed = members;
         changed[i].second = wrong;
-        auto back = decode<wire_struct>(padded_body{object_of(changed)});
+        auto back = decode<wire_struct>(object_of(changed));
         const bool is_free_text = wrong[0] == '"'; // Some texts may be anything.
         if (back && is_free_text)
           continue;
@@ -256,7 +256,7 @@ TEST(wire, a_key_that_comes_twice_is_refused_and_an_unknown_one_ignored) {
     using wire_struct = std::decay_t<decltype(v)>;
     auto members = members_of(json);
     members.emplace_back("x_new", "{\"deep\":[1e999,{\"x\":null}],\"x\":1,\"x\":2}");
-    auto newer = decode<wire_struct>(padded_body{object_of(members)});
+    auto newer = decode<wire_struct>(object_of(members));
     ASSERT_TRUE(newer) << to_string(newer.err());
     EXPECT_EQ(encode(*newer), json);
     members.push_back(members.back());
@@ -289,24 +289,24 @@ TEST(wire, a_body_changed_anywhere_is_refused_or_read_but_never_trusted) {
       auto changed = json;
       for (int k = 0; k < 2; ++k)
         changed[random() % changed.size()] = static_cast<char>(random());
-      auto back = decode<wire_struct>(padded_body{std::string_view{changed}});
+      auto back = decode<wire_struct>(changed);
       if (!back)
         continue;
       const auto again = encode(*back); // Whatever was read can be written, and that reads back as itself.
-      ASSERT_EQ(encode(*decode<wire_struct>(padded_body{again})), again) << changed;
+      ASSERT_EQ(encode(*decode<wire_struct>(again)), again) << changed;
     }
   });
 }
 
 TEST(wire, events_and_results_come_through_byte_for_byte) {
   const auto reply = decode<claim_reply>(
-    padded_body{R"({"grants":[{"message":"m17-1","fence":"17-3","connection":"c","attempt":1,"attempt_timeout_ms":1,"event" : )"
-                + *event_bytes + " } ] }"});
+    R"({"grants":[{"message":"m17-1","fence":"17-3","connection":"c","attempt":1,"attempt_timeout_ms":1,"event" : )"
+    + *event_bytes + " } ] }");
   ASSERT_TRUE(reply);
   EXPECT_EQ(*reply->grants[0].event, *event_bytes);
   for (auto raw : {"1e999", "12345678901234567890123456789012345678", "[ 1 ,\t2 ]", "\"\\u0041\"", "null", "{\"a\":1,\"a\":2}"}) {
-    const auto s = decode<settle>(padded_body{
-      R"({"agent_id":"a","items":[{"message":"m1-1","fence":"1-1","outcome":"done","result": )" + std::string{raw} + " }]}"});
+    const auto s = decode<settle>(R"({"agent_id":"a","items":[{"message":"m1-1","fence":"1-1","outcome":"done","result": )"
+                                  + std::string{raw} + " }]}");
     ASSERT_TRUE(s) << raw;
     EXPECT_EQ(s->items[0].result, raw);
   }
@@ -352,7 +352,7 @@ TEST(wire, a_result_may_have_256_kib_and_no_more) {
     return R"({"agent_id":"a","items":[{"message":"m1-1","fence":"1-1","outcome":"done","result":")" + std::string(bytes - 2, 'x')
            + "\"}]}";
   };
-  EXPECT_TRUE(decode<settle>(padded_body{with(256 * 1024)}));
+  EXPECT_TRUE(decode<settle>(with(256 * 1024)));
   EXPECT_EQ(refusal<settle>(with(256 * 1024 + 1)).detail, "items[0].result: expected at most 262144 bytes");
 }
 
@@ -373,10 +373,10 @@ TEST(verdicts, that_changed_nothing_say_why_with_code_status_and_sentence) {
       std::string::npos)
       << json;
     EXPECT_NE(json.find("\"detail\":\"" + std::string{sentence(expected)}), std::string::npos) << json;
-    EXPECT_EQ(decode<settle_reply>(padded_body{json})->items[0].code, expected);
+    EXPECT_EQ(decode<settle_reply>(json)->items[0].code, expected);
   }
-  const auto newer = decode<settle_reply>(
-    padded_body{std::string_view{R"({"items":[{"message":"m1-1","fence":"1-1","verdict":"stale","code":"from_the_future"}]})"}});
+  const auto newer =
+    decode<settle_reply>(R"({"items":[{"message":"m1-1","fence":"1-1","verdict":"stale","code":"from_the_future"}]})");
   ASSERT_TRUE(newer);
   EXPECT_FALSE(newer->items[0].code);
 }
@@ -390,10 +390,10 @@ TEST(problems, are_problem_json_and_read_back_as_the_error_they_were) {
             R"("status":429,"detail":"queue \"erp-db\"","code":"queue_full","index":0,"retry_after_s":3})");
 #define SALLYPORT_X(name, number, status, adv, sentence)                                                                         \
   e.code = errc::name;                                                                                                           \
-  EXPECT_EQ(decode_problem(padded_body{encode(e)}), e);
+  EXPECT_EQ(decode_problem(encode(e)), e);
   SALLYPORT_ERRORS(SALLYPORT_X)
 #undef SALLYPORT_X
-  EXPECT_EQ(decode_problem(padded_body{encode(make_error(errc::not_ready, ""))}), make_error(errc::not_ready, ""));
+  EXPECT_EQ(decode_problem(encode(make_error(errc::not_ready, ""))), make_error(errc::not_ready, ""));
 }
 
 TEST(problems, of_a_call_that_ran_out_of_time_say_whether_it_may_have_run) {
@@ -404,7 +404,7 @@ TEST(problems, of_a_call_that_ran_out_of_time_say_whether_it_may_have_run) {
 
 TEST(problems, of_a_newer_hub_are_understood_by_their_status) {
   const auto of = [](int status) {
-    return decode_problem(padded_body{R"({"status":)" + std::to_string(status) + R"(,"code":"new_one","detail":"why"})"});
+    return decode_problem(R"({"status":)" + std::to_string(status) + R"(,"code":"new_one","detail":"why"})");
   };
   EXPECT_EQ(of(409), make_error(errc::invalid_request, "new_one: why"));
   EXPECT_EQ(of(429), make_error(errc::too_many_requests, "new_one: why"));
@@ -414,7 +414,7 @@ TEST(problems, of_a_newer_hub_are_understood_by_their_status) {
 TEST(problems, that_are_none_are_a_protocol_violation) {
   for (auto body : {"", "<html>502 Bad Gateway</html>", "{}", "[]", R"({"code":"not_found"})", R"({"code":7,"status":404})",
                     R"({"code":"not_found","status":200})"})
-    EXPECT_EQ(decode_problem(padded_body{std::string_view{body}}).code, errc::protocol_violation) << body;
+    EXPECT_EQ(decode_problem(body).code, errc::protocol_violation) << body;
 }
 
 TEST(words, are_what_the_contract_calls_them) {

@@ -2,6 +2,7 @@
 // tested with a running hub.)
 #include "protocol/codec.hpp"
 #include "protocol/codec_tables.hpp"
+#include "protocol/frames.hpp"
 
 #include <gtest/gtest.h>
 #include <yaml-cpp/yaml.h>
@@ -184,6 +185,37 @@ void expect_described(const std::string& name, names added_by_the_encoder = {}) 
     fields<Struct>);
   EXPECT_EQ(keys_of(described["properties"]), all);
   EXPECT_EQ(described["required"].IsDefined() ? strings(described["required"]) : names{}, needed);
+}
+
+// Frames know a field by its place.
+template <class Struct>
+void expect_places(const std::string& name) {
+  SCOPED_TRACE(name);
+  std::vector<std::string> described, ours;
+  for (const auto& each : schema(name)["properties"])
+    described.push_back(each.first.as<std::string>());
+  std::apply([&](const auto&... f) { (ours.emplace_back(f.name), ...); }, fields<Struct>);
+  ASSERT_GE(described.size(), ours.size());
+  described.resize(ours.size()); // Behind them: what the JSON encoder adds.
+  EXPECT_EQ(described, ours);
+}
+
+TEST(openapi, lists_what_goes_in_frames_in_its_order) {
+  expect_places<claim_reply>("ClaimReply");
+  expect_places<grant>("Grant");
+  expect_places<settle>("Settle");
+  expect_places<settlement>("Settlement");
+  expect_places<settle_reply>("SettleReply");
+  expect_places<verdict>("Verdict");
+  const std::string frames{frames_type};
+  for_each_operation([&](const std::string& id, const YAML::Node& operation) {
+    const bool is_claim = id == "claim", is_settle = id == "settle";
+    EXPECT_EQ(operation["requestBody"].IsDefined() && operation["requestBody"]["content"][frames].IsDefined(), is_settle) << id;
+    for (const auto& each : operation["responses"])
+      if (each.first.as<std::string>() == "200") {
+        EXPECT_EQ(each.second["content"].IsDefined() && each.second["content"][frames].IsDefined(), is_claim || is_settle) << id;
+      }
+  });
 }
 
 TEST(openapi, describes_every_struct_of_the_wire_field_by_field) {

@@ -65,7 +65,7 @@ void agent::began(const wire::grant& g, const std::string& id) {
 std::vector<wire::settlement> agent::attempt(const std::vector<wire::grant>& grants) {
   std::vector<target::attempt> batch;
   for (auto& g : grants) {
-    auto event = parse_event(padded_body{*g.event}, {});
+    auto event = parse_event(*g.event, {});
     SALLYPORT_ASSERT(event.ok());
     batch.push_back({g, std::move(event->attributes)});
   }
@@ -227,7 +227,7 @@ void plain_agent::repeat(const cloud::ask::claim& c, std::size_t which) {
 
 void plain_agent::received(const wire::claim_reply& reply) {
   for (auto& g : reply.grants) {
-    auto event = parse_event(padded_body{*g.event}, {});
+    auto event = parse_event(*g.event, {});
     SALLYPORT_ASSERT(event.ok());
     const auto id = event->attributes.id, key = event->attributes.partition_key;
     auto [found, fresh] = held_.try_emplace(g.fence, held{g, id, key});

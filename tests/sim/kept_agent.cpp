@@ -150,7 +150,7 @@ void kept_agent::carry(claim_lanes::actions what) {
       send(*c);
     } else if (auto* g = std::get_if<grant_batch>(&one)) {
       for (auto& grant : g->grants) {
-        auto event = parse_event(padded_body{*grant.event}, {});
+        auto event = parse_event(*grant.event, {});
         SALLYPORT_ASSERT(event.ok());
         grant.partition_key = event->attributes.partition_key;
         if (ids_.emplace(grant.fence, event->attributes.id).second)

@@ -1,6 +1,7 @@
 #include "tests/sim/network.hpp"
 
 #include "protocol/codec.hpp"
+#include "protocol/frames.hpp"
 
 #include <memory>
 
@@ -11,11 +12,23 @@ namespace {
 template <class T>
 void reread(T& value, history& h) {
   auto text = wire::encode(value);
-  auto again = wire::decode<T>(padded_body{text});
+  auto again = wire::decode<T>(text);
   if (!again)
     return h.violate("wire", "what was encoded cannot be decoded: " + again.err().detail + ": " + text);
   value = *std::move(again);
 }
+
+/// What has a framed form too, in that one.
+template <class T>
+void reread_framed(T& value, history& h) {
+  auto again = wire::decode_frames<T>(wire::encode_frames(value));
+  if (!again)
+    return h.violate("wire", "what was framed cannot be decoded: " + again.err().detail + ": " + wire::encode(value));
+  value = *std::move(again);
+}
+
+template <class T, class... Some>
+constexpr bool is_one_of = (std::is_same_v<T, Some> || ...);
 
 /// The bodies that agents and hub exchange, as the bytes they are on the wire.
 void through_wire(decltype(cloud::command::what)& what, history& h) {
@@ -26,7 +39,7 @@ void through_wire(decltype(cloud::command::what)& what, history& h) {
   else if (auto* claim = std::get_if<cloud::ask::claim>(&what))
     reread(claim->body, h);
   else if (auto* settle = std::get_if<cloud::ask::settle>(&what))
-    reread(settle->body, h);
+    reread(settle->body, h), reread_framed(settle->body, h);
 }
 
 void through_wire(cloud::answer& what, history& h) {
@@ -34,12 +47,10 @@ void through_wire(cloud::answer& what, history& h) {
     [&](auto& one) {
       using T = std::decay_t<decltype(one)>;
       if constexpr (std::is_same_v<T, error>)
-        one = wire::decode_problem(padded_body{wire::encode(one)});
-      else if constexpr (
-        std::is_same_v<
-          T,
-          wire::
-            enqueue_reply> || std::is_same_v<T, wire::session_opened> || std::is_same_v<T, wire::heartbeat_reply> || std::is_same_v<T, wire::claim_reply> || std::is_same_v<T, wire::settle_reply> || std::is_same_v<T, wire::cancel_reply>)
+        one = wire::decode_problem(wire::encode(one));
+      else if constexpr (is_one_of<T, wire::claim_reply, wire::settle_reply>)
+        reread(one, h), reread_framed(one, h);
+      else if constexpr (is_one_of<T, wire::enqueue_reply, wire::session_opened, wire::heartbeat_reply, wire::cancel_reply>)
         reread(one, h);
     },
     what);

@@ -40,7 +40,7 @@ event_item producer::item(const judge::sent_event& e) const {
   if (e.expires_at != wall_time::max())
     text += fmt::format(R"(,"expirytime":"{}")", to_rfc3339(e.expires_at));
   text += '}';
-  auto parsed = parse_event(padded_body{text}, {});
+  auto parsed = parse_event(text, {});
   SALLYPORT_ASSERT(parsed.ok());
   event_item i;
   i.attributes = std::move(parsed->attributes);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "protocol/codec.hpp"
+#include "protocol/frames.hpp"
 #include "runtime/core/transport.hpp"
 
 #include <algorithm>
@@ -40,6 +41,7 @@ public:
   std::vector<wire::claim> claims;
   std::vector<wire::settlement> settled; // As often as they were sent.
   std::size_t closes = 0;
+  std::size_t framed_settles = 0; // Requests whose settlements came in frames.
   std::uint64_t transports = 0;
   std::vector<std::string> urls; // Of each request.
 
@@ -51,6 +53,7 @@ public:
   std::vector<wire::session_command> commands;
   std::size_t drop_answers_to_claims = 0; // The next ones grant, but time out.
   std::size_t drop_answers_to_settles = 0;
+  bool knows_frames = true; // An older one does not.
   milliseconds ttl{10'000};
   std::uint64_t epoch = 7;
 
@@ -108,8 +111,23 @@ private:
 
   template <class T>
   static T read(const request& r) {
-    auto v = wire::decode<T>(padded_body{std::string_view{r.http.body}});
+    auto v = wire::decode<T>(r.http.body);
     return v.ok() ? *v : T{};
+  }
+  static bool is_framed(const request& r) { return r.http.content_type == wire::frames_type; }
+  static std::vector<wire::settlement> settlements_in(const request& r) {
+    if (!is_framed(r))
+      return read<wire::settle>(r).items;
+    auto v = wire::decode_frames<wire::settle>(r.http.body);
+    return v.ok() ? v->items : std::vector<wire::settlement>{};
+  }
+  template <class T>
+  [[nodiscard]] result<runtime::http_reply> framed_if_wanted(const request& r, const T& body) const {
+    if (!knows_frames || r.http.accept.find(wire::frames_type) == std::string::npos)
+      return ok(wire::encode(body));
+    auto reply = ok(wire::encode_frames(body));
+    reply->content_type = wire::frames_type;
+    return reply;
   }
 
   void note(const request& r) {
@@ -121,9 +139,12 @@ private:
       heartbeats.push_back(read<wire::heartbeat>(r));
     else if (r.ends_with("/claims"))
       claims.push_back(read<wire::claim>(r));
-    else if (r.ends_with("/settlements"))
-      for (auto& s : read<wire::settle>(r).items)
-        settled.push_back(s);
+    else if (r.ends_with("/settlements")) {
+      framed_settles += is_framed(r);
+      if (knows_frames || !is_framed(r))
+        for (auto& s : settlements_in(r))
+          settled.push_back(s);
+    }
   }
 
   std::optional<result<runtime::http_reply>> reply_to(const request& r) {
@@ -156,8 +177,10 @@ private:
         --drop_answers_to_settles;
         return failure(errc::timed_out);
       }
+      if (!knows_frames && is_framed(r))
+        return problem(errc::unsupported_media_type);
       wire::settle_reply reply;
-      for (auto& s : read<wire::settle>(r).items) {
+      for (auto& s : settlements_in(r)) {
         auto& v = reply.items.emplace_back();
         v.message = s.message;
         v.fence = s.fence;
@@ -165,7 +188,7 @@ private:
         v.state = "settled";
         v.outcome = s.outcome;
       }
-      return ok(wire::encode(reply));
+      return framed_if_wanted(r, reply);
     }
     return std::nullopt;
   }
@@ -192,7 +215,7 @@ private:
       --drop_answers_to_claims;
       return failure(errc::timed_out);
     }
-    return ok(wire::encode(wire::claim_reply{before}));
+    return framed_if_wanted(r, wire::claim_reply{before});
   }
 
   std::map<std::tuple<std::string, std::string, std::uint64_t>, std::vector<wire::grant>> granted_;

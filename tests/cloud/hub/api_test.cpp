@@ -1,5 +1,7 @@
 // Every operation against a real shard, without sockets.
 #include "cloud/hub/shard_host.hpp"
+#include "protocol/codec.hpp"
+#include "protocol/frames.hpp"
 #include "tests/cloud/hub/support.hpp"
 
 namespace sallyport::cloud {
@@ -32,15 +34,15 @@ struct api_test : testing::Test {
     }
   };
   sent send(std::string_view method, const std::string& target, std::string body = {}, std::string_view type = "application/json",
-            std::string_view prefer = {}) {
+            std::string_view prefer = {}, std::string_view accept = {}) {
     sent s;
-    const request_head head{method, target, "Bearer dev", body.empty() ? std::string_view{} : type, prefer, {}};
+    const request_head head{method, target, "Bearer dev", body.empty() ? std::string_view{} : type, prefer, {}, accept};
     s.as = service->front().handle(head, std::move(body), [p = s.promise](api_response r) { p->set_value(std::move(r)); });
     return s;
   }
   api_response ask(std::string_view method, const std::string& target, std::string body = {},
-                   std::string_view type = "application/json", std::string_view prefer = {}) {
-    return send(method, target, std::move(body), type, prefer).get();
+                   std::string_view type = "application/json", std::string_view prefer = {}, std::string_view accept = {}) {
+    return send(method, target, std::move(body), type, prefer, accept).get();
   }
 
   const std::string queue = "/v1/groups/g/connections/c";
@@ -224,6 +226,46 @@ TEST_F(api_test, content_types_are_judged_before_bodies) {
   EXPECT_NE(binary.body.find("application/cloudevents+json"), std::string::npos); // Names what to send.
   EXPECT_EQ(ask("POST", queue + "/calls", "[]", batch_type).status, 415);         // One call at a time.
   EXPECT_EQ(ask("PUT", queue, "{}", "application/x-www-form-urlencoded").status, 415);
+}
+
+TEST_F(api_test, grants_and_settlements_travel_in_frames_where_both_sides_know_them) {
+  open();
+  enqueue("one");
+  const auto in_json = claim(1);
+  const auto in_frames =
+    ask("POST", session + "/claims", running_hub::claiming(1, 0), "application/json", {}, // The same claim: the same answer.
+        "text/html, Application/VND.sallyport.frames;q=1, application/json;q=0.5");
+  EXPECT_EQ(in_frames.status, 200);
+  EXPECT_EQ(in_frames.content_type, wire::frames_type);
+  const auto reply = wire::decode_frames<wire::claim_reply>(in_frames.body);
+  ASSERT_TRUE(reply) << to_string(reply.err());
+  EXPECT_EQ(wire::encode(*reply), in_json);
+
+  wire::settle settle;
+  settle.agent = {"id-a"};
+  settle.items.resize(1);
+  settle.items[0].message = reply->grants.at(0).message;
+  settle.items[0].fence = reply->grants.at(0).fence;
+  const auto body = wire::encode_frames(settle);
+  const auto settled = ask("POST", session + "/settlements", body, wire::frames_type, {}, wire::frames_type);
+  EXPECT_EQ(settled.content_type, wire::frames_type);
+  const auto verdicts = wire::decode_frames<wire::settle_reply>(settled.body);
+  ASSERT_TRUE(verdicts) << to_string(verdicts.err());
+  EXPECT_EQ(verdicts->items.at(0).kind, wire::verdict_kind::settled);
+  const auto again = ask("POST", session + "/settlements", body, wire::frames_type); // Each way by its own header.
+  EXPECT_EQ(again.content_type, "application/json");
+  EXPECT_EQ(again.body, wire::encode(*verdicts));
+
+  const auto cut =
+    ask("POST", session + "/settlements", body.substr(0, body.size() - 1), wire::frames_type, {}, wire::frames_type);
+  EXPECT_EQ(cut.status, 400);
+  EXPECT_EQ(cut.content_type, "application/problem+json") << "an error is one for people";
+  EXPECT_EQ(code(cut), "invalid_request");
+  const auto claim_in_frames = ask("POST", session + "/claims", body, wire::frames_type);
+  EXPECT_EQ(code(claim_in_frames), "unsupported_media_type");
+  EXPECT_EQ(claim_in_frames.body.find("frames"), std::string::npos) << claim_in_frames.body;
+  const auto in_text = ask("POST", session + "/settlements", "x", "text/plain");
+  EXPECT_NE(in_text.body.find("application/json or application/vnd.sallyport.frames"), std::string::npos) << in_text.body;
 }
 
 TEST_F(api_test, metrics_tell_what_the_hub_does) {

@@ -1,4 +1,6 @@
 // The socket side, by raw bytes.
+#include "protocol/codec.hpp"
+#include "protocol/frames.hpp"
 #include "tests/cloud/hub/support.hpp"
 
 #include <spdlog/spdlog.h>
@@ -135,6 +137,23 @@ TEST(server, bad_chunks_are_refused) {
     auto r = c.ask(head + chunks);
     EXPECT_TRUE(r.code() == "malformed_http" || r.code() == "body_too_large") << chunks << r.body;
     EXPECT_TRUE(c.is_closed()) << chunks;
+  }
+}
+
+TEST(server, grants_come_in_frames_to_who_accepts_them_and_in_json_to_others) {
+  running_hub hub;
+  raw_client c{hub.port()};
+  const auto claims = "/v1/sessions/" + hub.open_session("a") + "/claims";
+  ASSERT_EQ(c.ask(enqueue("a")).status, 201);
+  const auto claim = running_hub::claiming(1, 0);
+  const auto framed = c.ask(request("POST", claims, claim, "application/json", "Accept: application/vnd.sallyport.frames\r\n"));
+  EXPECT_EQ(framed.header("content-type"), wire::frames_type);
+  const auto grants = wire::decode_frames<wire::claim_reply>(framed.body);
+  ASSERT_TRUE(grants) << to_string(grants.err());
+  for (const char* accept : {"", "Accept: */*\r\n", "Accept: application/json\r\n"}) {
+    const auto json = c.ask(request("POST", claims, claim, "application/json", accept)); // The same claim again.
+    EXPECT_EQ(json.header("content-type"), "application/json") << accept;
+    EXPECT_EQ(json.body, wire::encode(*grants)) << accept;
   }
 }
 

@@ -24,6 +24,7 @@ TEST(transport, sends_what_was_asked_and_hands_back_what_was_answered) {
   });
   auto t = connect(server.url() + "/prefix", {.token = "tok-1", .tls = {}, .proxy = {}});
   auto request = post("/v1/x?y=1", "{\"a\":1}");
+  request.accept = "text/plain";
   request.prefer = "wait=3";
   const auto reply = ask(*t, request);
   ASSERT_TRUE(reply.ok()) << to_string(reply.err());
@@ -39,6 +40,7 @@ TEST(transport, sends_what_was_asked_and_hands_back_what_was_answered) {
   EXPECT_EQ(got.field("Authorization"), "Bearer tok-1");
   EXPECT_THAT(got.field("User-Agent"), HasSubstr("sallyport/"));
   EXPECT_EQ(got.field("Content-Type"), "application/json");
+  EXPECT_EQ(got.field("Accept"), "text/plain");
   EXPECT_EQ(got.field("Prefer"), "wait=3");
   EXPECT_EQ(got.body, "{\"a\":1}");
 }

@@ -64,7 +64,7 @@ public:
       ADD_FAILURE() << to_string(r.err());
       return {};
     }
-    auto read = wire::decode<Reply>(padded_body{r->body});
+    auto read = wire::decode<Reply>(r->body);
     EXPECT_TRUE(read.ok()) << r->status << ' ' << r->body;
     return read ? *read : Reply{};
   }
