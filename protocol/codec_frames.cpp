@@ -16,6 +16,7 @@ namespace {
 enum class kind : std::uint8_t { number, pair, bytes };
 
 constexpr std::size_t varint_bytes = 10, length_bytes = 4;
+constexpr std::size_t elements_foreseen = 1024; // Of a list, at most: more of them make their room as they come.
 
 template <class T>
 constexpr bool is_list = false;
@@ -354,7 +355,12 @@ bool read(source s, std::optional<T>& v, range allowed) {
 
 template <class T>
 bool read(source s, std::vector<T>& v, range) {
-  return read(s, v.emplace_back(), range{}) || s.r.below('[' + std::to_string(v.size() - 1) + ']');
+  const auto before = s.r.in.size();
+  if (!read(s, v.emplace_back(), range{}))
+    return s.r.below('[' + std::to_string(v.size() - 1) + ']');
+  if (v.size() == 1) // The others will be about as long.
+    v.reserve(std::min(elements_foreseen, 1 + s.r.in.size() / (before - s.r.in.size())));
+  return true;
 }
 
 template <class Struct, form Form, class Member>

@@ -254,7 +254,7 @@ private:
       return read_chunks();
     }
     expected_ = static_cast<std::size_t>(request_.content_length().value_or(0));
-    body_.reserve(expected_ + 64); // Room for a parser that reads past the end, so that nobody has to copy it.
+    body_.reserve(expected_);
     const auto here = std::min(expected_, in_.size());
     body_.assign(static_cast<const char*>(in_.data().data()), here);
     in_.consume(here);
