@@ -191,9 +191,8 @@ struct hub_link_state {
       return;
     const auto asked = std::move(found->second);
     under_way.erase(found);
-    note_frames(asked, a.what);
-    if (asked.settlements && !reads_frames)
-      return settle(asked.settlements);
+    if (!is_understood(asked, a.what))
+      return settle(asked.settlements); // In JSON now.
     const auto now = context->now();
     switch (asked.what) {
       case kind::open: return perform(keeper->opened(read<wire::session_opened>(std::move(a.what)), now));
@@ -218,14 +217,13 @@ struct hub_link_state {
     }
   }
 
-  // What the hub reads is what it last answered in; an older one in its place says by 415 that nothing of what it got has been read.
-  void note_frames(const request& asked, const result<runtime::http_reply>& reply) {
+  // A hub that answers in frames reads them too; an older one in its place says by 415 that it has read nothing of what it got.
+  bool is_understood(const request& asked, const result<runtime::http_reply>& reply) {
     if (!reply.ok())
-      return;
-    if (asked.settlements && reply->status == http_status(errc::unsupported_media_type))
-      reads_frames = false;
-    else
-      reads_frames = reads_frames || is_framed(*reply);
+      return true; // What became of it is for the keeper to find out.
+    const bool is = !asked.settlements || reply->status != http_status(errc::unsupported_media_type);
+    reads_frames = is && (reads_frames || is_framed(*reply));
+    return is;
   }
 
   void tell_steward(runtime::agent_event::kind what, std::string detail) {
