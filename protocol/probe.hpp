@@ -41,6 +41,7 @@
   X(agent_past_deadline)      /* The agent starts nothing new. */                                                                \
   X(agent_lost_running)       /* The agent hears that a running attempt's fence is gone. */                                      \
   X(agent_claim_repeated)     /* The agent asks again with the same seq. */                                                      \
+  X(agent_claim_gathers)      /* Granted a few at once, it lets more come together. */                                           \
   X(inbox_knew)               /* A repeated message got its first result. */
 
 // Mistakes somebody could make.

@@ -108,7 +108,8 @@ void claim_lanes::ask_where_worth_it(actions& out, mono_time now) {
       --idle;
     }
   look();
-  if (!unasked)
+  const bool soon = std::any_of(lanes_.begin(), lanes_.end(), [](auto& lane) { return lane.at == phase::gathering; });
+  if (!unasked || soon)
     return;
   // Every lane is parked, and none of their claims names a connection that has room by now.
   auto spare = std::find_if(lanes_.begin(), lanes_.end(), [](auto& lane) { return lane.spare && lane.at == phase::idle; });
@@ -194,9 +195,15 @@ claim_lanes::actions claim_lanes::answered(const send_claim& sent, result<wire::
   if (reply.ok()) {
     if (lane.at == phase::idle && !superseded)
       return out;
+    const bool gathers = worth_gathering(lane, reply->grants.size(), now);
     hand_on(lane, std::move(reply->grants), out);
     if (!superseded)
       rest(lane);
+    if (gathers && !draining_) {
+      SALLYPORT_MARK(agent_claim_gathers);
+      lane.at = phase::gathering;
+      lane.asks_at = now + settings_.gather;
+    }
   } else if (!superseded) {
     switch (reply.err().code) {
       case errc::session_expired:
@@ -213,9 +220,9 @@ claim_lanes::actions claim_lanes::answered(const send_claim& sent, result<wire::
         break;
       default:
         lane.at = phase::waiting;
-        lane.retry_at = now + lane.pause.next(chance_);
+        lane.asks_at = now + lane.pause.next(chance_);
         if (auto after = reply.err().retry_after_s)
-          lane.retry_at = std::max(lane.retry_at, now + seconds{*after});
+          lane.asks_at = std::max(lane.asks_at, now + seconds{*after});
         return out;
     }
   }
@@ -226,10 +233,25 @@ claim_lanes::actions claim_lanes::answered(const send_claim& sent, result<wire::
   return out;
 }
 
+// Some came at once, and far fewer than asked for: more are on their way, and a claim for each few costs both sides more than they do.
+// Where messages come one by one nothing waits, nor where answers are large already.
+bool claim_lanes::worth_gathering(const lane_state& lane, std::size_t granted, mono_time now) const {
+  return granted >= settings_.gather_from && granted < lane.body.max_messages / 4
+         && now - lane.first_asked < 2 * settings_.gather;
+}
+
 claim_lanes::actions claim_lanes::tick(mono_time now) {
   actions out;
+  bool gathered = false;
+  for (auto& lane : lanes_)
+    if (lane.at == phase::gathering && lane.asks_at <= now) {
+      lane.at = phase::idle;
+      gathered = true;
+    }
+  if (gathered)
+    ask_where_worth_it(out, now);
   for (std::size_t i = 0; i < lanes_.size(); ++i)
-    if (lanes_[i].at == phase::waiting && lanes_[i].retry_at <= now) {
+    if (lanes_[i].at == phase::waiting && lanes_[i].asks_at <= now) {
       SALLYPORT_MARK(agent_claim_repeated);
       send(i, out);
     }
@@ -243,6 +265,8 @@ claim_lanes::actions claim_lanes::drain() {
   draining_ = true;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     auto& lane = lanes_[i];
+    if (lane.at == phase::gathering)
+      lane.at = phase::idle;
     if (lane.at == phase::idle)
       continue;
     lane.finishing = true;
@@ -265,8 +289,8 @@ void claim_lanes::say_if_drained(actions& out) {
 mono_time claim_lanes::next_wake() const {
   auto at = mono_time::max();
   for (const auto& lane : lanes_)
-    if (lane.at == phase::waiting)
-      at = std::min(at, lane.retry_at);
+    if (lane.at == phase::waiting || lane.at == phase::gathering)
+      at = std::min(at, lane.asks_at);
   return at;
 }
 

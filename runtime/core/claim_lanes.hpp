@@ -3,7 +3,8 @@
 //            ┌──────────── credit worth asking for ───────────┐
 //   idle ────┴─▶ asked ──(grants, or none)──▶ idle             │
 //                  │                                           │
-//                  └──(no answer)──▶ waiting ──(backoff)──▶ asked again, same seq
+//                  ├──(no answer)──▶ waiting ──(backoff)──▶ asked again, same seq
+//                  └──(a few, at once)──▶ gathering ──(2 ms)──▶ idle
 //
 // A lane asks again with the same sequence number until it is answered: the hub then gives the same grants, so a lost answer loses
 // nothing. Lanes and their numbers are scoped to the session. Beside the configured lanes there are spare ones, up to the protocol's
@@ -28,6 +29,8 @@ struct lane_settings {
   std::uint64_t max_bytes = 8 << 20;
   milliseconds wait{25'000};
   milliseconds spare_wait{2'000};
+  milliseconds gather{2};        // A lane that was granted a few at once lets so much time pass before it asks for more;
+  std::uint32_t gather_from = 8; // for so many, and for less than a quarter of what it asked for.
   milliseconds retry_min{200};
   milliseconds retry_max{5'000};
 };
@@ -75,7 +78,7 @@ public:
   [[nodiscard]] mono_time next_wake() const;
 
 private:
-  enum class phase : std::uint8_t { idle, asked, waiting };
+  enum class phase : std::uint8_t { idle, asked, waiting, gathering };
   struct lane_state {
     lane_id id;
     std::uint64_t seq = 0;
@@ -83,7 +86,7 @@ private:
     wire::claim body;
     std::vector<std::uint32_t> promised; // By connection, while asked or waiting.
     mono_time first_asked{};
-    mono_time retry_at{};
+    mono_time asks_at{}; // While waiting: again. While gathering: for more.
     bool spare = false;
     bool finishing = false;          // Asked again in order to drain: the answer to that one is the last.
     std::vector<fence_token> handed; // While finishing both requests may bring the same grants; these were handed on already.
@@ -93,6 +96,7 @@ private:
   void ask_where_worth_it(actions& out, mono_time now);
   [[nodiscard]] bool ask(std::size_t lane, std::uint32_t shares, actions& out, mono_time now);
   void send(std::size_t lane, actions& out);
+  [[nodiscard]] bool worth_gathering(const lane_state& lane, std::size_t granted, mono_time now) const;
   void hand_on(lane_state& lane, std::vector<wire::grant> grants, actions& out);
   void rest(lane_state& lane);
   void say_if_drained(actions& out);

@@ -63,6 +63,7 @@ void kept_agent::start_unit() {
   lane_settings l;
   l.connections = {{"erp"}};
   l.max_messages = 8, l.wait = milliseconds{2'000}, l.spare_wait = milliseconds{500};
+  l.gather = milliseconds{20}, l.gather_from = 1; // Few messages are under way here, and answers come slower than on a network.
   lanes_.emplace(l, stage_.roll());
   lease_settings m;
   m.connections = {{{"erp"}, "sim", wire::effect_promise::exactly_once, "sim://", false, 32}};

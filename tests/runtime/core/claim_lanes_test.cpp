@@ -92,6 +92,58 @@ TEST(claim_lanes, count_what_is_under_way_to_the_lease_manager) {
   EXPECT_TRUE(has<send_claim>(lanes.room(room({2}, 4, 512, 4), at(12))));
 }
 
+wire::claim_reply brings_so_many(std::uint64_t n, std::uint64_t first = 1) {
+  wire::claim_reply r;
+  for (auto i = first; i < first + n; ++i)
+    r.grants.push_back(grant(i));
+  return r;
+}
+
+TEST(claim_lanes, that_were_granted_a_few_at_once_let_more_come_together_before_they_ask_again) {
+  lanes_of_one_session lanes{settings({"db"}, 1)};
+  auto first = only<send_claim>(lanes.room(room({100}), at(0)));
+  auto out = lanes.answered(first, brings_so_many(8), at(1));
+  EXPECT_EQ(only<grant_batch>(out).grants.size(), 8u) << "what came is worked on at once";
+  EXPECT_FALSE(has<send_claim>(out));
+  EXPECT_FALSE(has<send_claim>(lanes.room(room({100}, 100, 512, 8), at(2)))) << "nor does a spare lane ask meanwhile";
+  EXPECT_FALSE(has<send_claim>(lanes.tick(at(2))));
+  EXPECT_EQ(lanes.next_wake(), at(3));
+  EXPECT_EQ(only<send_claim>(lanes.tick(at(3))).body.seq, 2u);
+  EXPECT_EQ(lanes.next_wake(), mono_time::max());
+}
+
+TEST(claim_lanes, ask_again_at_once_where_messages_come_one_by_one_or_many_together_or_late) {
+  struct {
+    std::uint64_t granted;
+    std::int64_t ms;
+  } cases[] = {{7, 0}, {25, 0}, {8, 4}};
+  for (auto [granted, ms] : cases) {
+    lanes_of_one_session lanes{settings({"db"}, 1)};
+    auto first = only<send_claim>(lanes.room(room({100}), at(0)));
+    EXPECT_EQ(only<send_claim>(lanes.answered(first, brings_so_many(granted), at(ms))).body.seq, 2u)
+      << granted << " after " << ms << " ms";
+  }
+}
+
+TEST(claim_lanes, that_gather_are_at_rest_for_a_drain) {
+  lanes_of_one_session lanes{settings({"db"}, 1)};
+  auto first = only<send_claim>(lanes.room(room({100}), at(0)));
+  lanes.answered(first, brings_so_many(8), at(1));
+  auto out = lanes.drain();
+  EXPECT_TRUE(has<lanes_drained>(out));
+  EXPECT_FALSE(has<send_claim>(out));
+  EXPECT_EQ(lanes.next_wake(), mono_time::max());
+  EXPECT_TRUE(lanes.tick(at(3)).empty());
+}
+
+TEST(claim_lanes, that_drain_do_not_gather) {
+  lanes_of_one_session lanes{settings({"db"}, 1)};
+  lanes.room(room({100}), at(0));
+  auto again = only<send_claim>(lanes.drain());
+  EXPECT_TRUE(has<lanes_drained>(lanes.answered(again, brings_so_many(8), at(1))));
+  EXPECT_EQ(lanes.next_wake(), mono_time::max());
+}
+
 TEST(claim_lanes, wait_for_a_quarter_of_the_window_before_they_ask) {
   lanes_of_one_session lanes;
   EXPECT_FALSE(has<send_claim>(lanes.room(room({24}, 100), at(0))));
