@@ -233,7 +233,8 @@ append_outcome journaled_store::append(epoch_number epoch, std::uint64_t tail, c
 int journaled_store::body::room_to_journal(const batch& changes) {
   const auto bytes = bytes_of(changes);
   const auto keys = pending.keys() + changes.size();
-  if (settings.bytes == 0 || !file.is_open() || bytes > settings.batch_bytes || keys > pending_keys_max)
+  if (settings.bytes == 0 || !file.is_open() || bytes > settings.batch_bytes || changes.size() > settings.batch_changes
+      || keys > pending_keys_max)
     return ENOSPC;
   // What a deletion costs LMDB is what it deletes: each piece of a long value lies in a page of its own.
   const bool removes = std::any_of(changes.begin(), changes.end(), [this](const change& c) {

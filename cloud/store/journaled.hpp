@@ -17,8 +17,10 @@ namespace sallyport::cloud {
 struct journal_settings {
   /// The journal's size at most, on disk; 0: no journal. It begins small and grows to this; so much is pending at most.
   std::uint64_t bytes = std::uint64_t{8} << 20;
-  /// Appends with more than this (keys and values) go to LMDB at once: for them the second sync costs less than writing twice.
-  std::uint64_t batch_bytes = std::uint64_t{32} << 10;
+  /// Appends with more than this (keys and values), or with more changes, go to LMDB at once: for them the second sync costs less than
+  /// writing twice.
+  std::uint64_t batch_bytes = std::uint64_t{512} << 10;
+  std::uint64_t batch_changes = 1024;
 };
 
 class journaled_store final : public store_port {

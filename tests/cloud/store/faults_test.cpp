@@ -429,7 +429,7 @@ TEST_F(journal_faults, a_checkpoint_that_fails_loses_nothing) {
   open();
   ASSERT_EQ(append({testing::put_meta("first", "1")}).status, append_status::durable);
   board.header_write_error = EIO;
-  const auto outcome = append({testing::put_meta("second", testing::value_of(1, 100'000))});
+  const auto outcome = append({testing::put_meta("second", testing::value_of(1, 600'000))});
   EXPECT_EQ(outcome.status, append_status::unknown);
   EXPECT_TRUE(outcome.sync_failed);
   heal();

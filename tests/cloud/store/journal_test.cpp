@@ -96,6 +96,26 @@ TEST_F(journal_test, small_appends_change_the_journal_only_and_large_ones_the_st
   EXPECT_TRUE(bytes_of(directory / "store.journal").find(testing::value_of(1, 20'000).substr(0, 100)) == std::string::npos);
 }
 
+TEST_F(journal_test, an_append_of_many_changes_changes_the_store_however_small_they_are) {
+  small.batch_changes = 8;
+  journaled_store store{settings, small};
+  open(store);
+  const auto mdb = bytes_of(directory / "store.mdb");
+  const auto append_together = [&](std::uint64_t from, std::uint64_t n) {
+    batch changes;
+    for (std::uint64_t i = from; i < from + n; ++i) {
+      changes.push_back(testing::put_meta(testing::key_of(i), testing::value_of(i, 50)));
+      expected[testing::key_of(i)] = testing::value_of(i, 50);
+    }
+    append(store, changes);
+  };
+  append_together(1, 8);
+  EXPECT_TRUE(bytes_of(directory / "store.mdb") == mdb);
+  append_together(9, 9);
+  EXPECT_FALSE(bytes_of(directory / "store.mdb") == mdb);
+  expect_recovered(crashed(), tail);
+}
+
 TEST_F(journal_test, what_was_acknowledged_is_there_after_a_crash_at_every_append) {
   journaled_store store{settings, small};
   open(store);
