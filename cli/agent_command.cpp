@@ -68,7 +68,7 @@ exit_code run_agent(const variables& v, const adapter_kinds& kinds) {
     connections.push_back({std::move(c.settings), std::move(c.factory)});
 
   caf::actor_system_config config;
-  prepare(config);
+  prepare(config, actor_threads::one);
   caf::actor_system actors(config);
   agent_end end;
   {

@@ -5,6 +5,7 @@
 #include "actors/steward.hpp"
 #include "runtime/io/https_transport.hpp"
 #include "runtime/io/system_time.hpp"
+#include "runtime/loop_scheduler.hpp"
 #include "runtime/state_dir.hpp"
 #include "runtime/typed.hpp"
 
@@ -21,8 +22,10 @@
 
 namespace sallyport {
 
-void prepare(caf::actor_system_config& config) {
+void prepare(caf::actor_system_config& config, actor_threads threads) {
   config.add_message_types<caf::id_block::sallyport>();
+  if (threads == actor_threads::one)
+    return runtime::use_loop_scheduler(config);
   if (!caf::get_if<caf::atom_value>(&config, "scheduler.policy"))
     config.set("scheduler.policy", caf::atom("sharing"));
   if (!caf::get_if<std::size_t>(&config, "scheduler.max-threads"))
@@ -108,7 +111,7 @@ result<agent> agent::start(caf::actor_system& system, config::agent_settings set
   if (!faults.empty())
     return {errc::invalid_config, faults};
   if (!options.connect) {
-    auto https = io::make_https_transport_factory(settings);
+    auto https = io::make_https_transport_factory(settings, runtime::loop_thread(system));
     if (!https.ok())
       return https.err();
     options.connect = std::move(*https);

@@ -25,6 +25,7 @@
 
 #include <caf/fwd.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -33,9 +34,15 @@
 
 namespace sallyport {
 
-/// Registers our message types (ids 1200 to 1399), and chooses the scheduler for you unless you did: `sharing`, which idles at a fraction
-/// of what work stealing burns, with at most four threads. Adapters have threads of their own.
-void prepare(caf::actor_system_config& config);
+/// Who runs the actors. Adapters have threads of their own either way.
+enum class actor_threads : std::uint8_t {
+  several, // CAF's, unless you chose otherwise: `sharing`, which idles at a fraction of what work stealing burns, with at most four.
+  one, // The one that watches the agents' sockets. For programs that are nothing but agents: an actor of yours that computes for long
+       // would keep them from the hub.
+};
+
+/// Registers our message types (ids 1200 to 1399), and chooses the scheduler.
+void prepare(caf::actor_system_config& config, actor_threads threads = actor_threads::several);
 
 struct agent_connection {
   config::connection_settings settings;

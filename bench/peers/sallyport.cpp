@@ -277,8 +277,8 @@ public:
 
   void run(sink& work, std::stop_token until, const std::function<void()>& on_ready) override {
     caf::actor_system_config config;
-    prepare(config);
-    std::atomic<std::size_t> missing = std::max<std::size_t>(embedded_, 1); // Actors count it down: it outlives them.
+    prepare(config, embedded_ == 0 ? actor_threads::one : actor_threads::several); // One agent: as the binary has it.
+    std::atomic<std::size_t> missing = std::max<std::size_t>(embedded_, 1);        // Actors count it down: it outlives them.
     caf::actor_system system(config);
 
     std::vector<agent> agents;

@@ -24,6 +24,9 @@ using steady = std::chrono::steady_clock;
 
 /// The store is asked for its room at the latest when this much was written: a flood must not outrun the reserve.
 constexpr std::uint64_t look_after_bytes = 4 << 20;
+/// So much in the mailbox is decided on while an append is under way, not after it.
+constexpr std::size_t decided_meanwhile = 64;
+constexpr std::uint64_t decided_meanwhile_bytes = 64 << 10;
 
 /// One thing in the mailbox.
 struct errand {
@@ -86,12 +89,19 @@ struct shard_host::body {
   std::mutex gate;
   std::condition_variable wake_owner, wake_committer, wake_clerk;
   std::vector<errand> mailbox;
+  std::uint64_t mailbox_bytes = 0;
   std::uint64_t charged = 0, charged_bytes = 0; // Commands not answered yet, in the mailbox or waiting for the disk.
   std::uint64_t charged_most = 0, charged_bytes_most = 0, last_ticket = 0, refused = 0;
   enum class phase : std::uint8_t { filling, open, closed } now_is = phase::filling; // Only when open, errands are taken in.
   std::optional<duty::append> to_append;
   std::optional<append_outcome> outcome;
-  bool owner_called = false; // Since it last looked into the mailbox.
+  bool committing = false;           // From the decision to append to the outcome.
+  bool deciding = false;             // Somebody has the desk, and looks into the mailbox before leaving it.
+  bool owner_wanted = false;         // The one who had it left it for the owner.
+  bool owner_decides = false;        // Nobody else, from now on: the host is stopping.
+  bool owner_awaits_outcome = false; // At the desk.
+  steady::time_point look_at{};      // When the owner is to take the desk, whatever comes.
+  steady::time_point sleeps_until{}; // The owner.
   bool committer_ends = false;
   std::vector<finished> to_fetch;
   std::vector<std::function<void()>> clerk_jobs;
@@ -102,7 +112,10 @@ struct shard_host::body {
   std::atomic<steady::rep> append_since{0}; // When the append under way began; 0: none is.
   std::atomic<bool> running{false}, reopening{false};
 
-  // -- the owner's alone
+  // -- of whoever has the desk
+  std::vector<errand> work;
+  std::optional<duty::reopen> to_reopen; // What only the owner does, because it takes long.
+  bool by_owner = true;                  // Who has it.
   shard core;
   wall_keeper wall;
   std::unordered_map<std::uint64_t, asker> waiting;
@@ -209,29 +222,101 @@ struct shard_host::body {
     return next <= at ? milliseconds{1} : std::clamp(next - at, milliseconds{1}, most);
   }
 
-  void own() {
-    std::vector<errand> work;
-    while (!ended) {
+  /// Under the gate: puts it into the mailbox. True: the desk is the caller's now, who is to decide(). While an append is under way no
+  /// change can be answered: a little is left to whoever comes with the append's outcome, or to the owner when that takes long.
+  [[nodiscard]] bool bring(errand e, bool lazy = false) {
+    const bool step = e.what == errand::kind::step;
+    mailbox_bytes += e.bytes;
+    mailbox.push_back(std::move(e));
+    const bool little = mailbox.size() < decided_meanwhile && mailbox_bytes < decided_meanwhile_bytes;
+    const bool later = lazy || (committing && little && !step && !owner_decides);
+    return !later && take_desk();
+  }
+  void take_mailbox(std::optional<append_outcome>& ended_append) {
+    SALLYPORT_ASSERT(work.empty());
+    work.swap(mailbox);
+    mailbox_bytes = 0;
+    ended_append.swap(outcome);
+  }
+  [[nodiscard]] bool take_desk() {
+    const bool free = !deciding && !owner_decides;
+    if (free)
+      deciding = true;
+    else if (!deciding || owner_awaits_outcome)
+      wake_owner.notify_one();
+    return free;
+  }
+  void leave_desk(steady::time_point next) {
+    deciding = false;
+    look_at = next;
+    if (next < sleeps_until)
+      wake_owner.notify_one();
+  }
+
+  /// By any thread but the owner, which has taken the desk: all there is, and what others bring meanwhile. The owner goes on where it may take
+  /// long: to ask the store for its room, to open it again, to stop.
+  void decide() {
+    constexpr int turns_max = 8; // The thread has other things to do.
+    by_owner = false;
+    for (int turns = 0;; ++turns) {
       std::optional<append_outcome> ended_append;
+      const auto next = turns == 0 ? steady::time_point{} : steady::now() + nap();
       {
-        const auto sleep = nap();
-        std::unique_lock lock{gate};
-        wake_owner.wait_for(lock, sleep, [&] { return !mailbox.empty() || outcome; });
-        work.swap(mailbox);
-        owner_called = false;
-        ended_append.swap(outcome);
+        std::lock_guard lock{gate};
+        const bool failed = outcome && outcome->status != append_status::durable;
+        const bool nothing = mailbox.empty() && !outcome;
+        if (failed || to_reopen || owner_decides || space_is_due() || (turns == turns_max && !nothing)) {
+          owner_wanted = true;
+          return wake_owner.notify_one();
+        }
+        if (nothing)
+          return leave_desk(next);
+        take_mailbox(ended_append);
       }
       if (ended_append)
         after_append(*ended_append);
+      turn();
+    }
+  }
+
+  void own() {
+    while (!ended) {
+      std::optional<append_outcome> ended_append;
+      {
+        std::unique_lock lock{gate};
+        for (auto at = steady::now(); !owner_wanted; at = steady::now()) {
+          if (!deciding && (at >= look_at || outcome || (owner_decides && !mailbox.empty()))) {
+            deciding = true;
+            break;
+          }
+          sleeps_until = deciding ? at + heartbeats_wait : look_at;
+          wake_owner.wait_until(lock, sleeps_until);
+        }
+        owner_wanted = false;
+        sleeps_until = {};
+        take_mailbox(ended_append);
+      }
+      by_owner = true;
+      if (ended_append)
+        after_append(*ended_append);
+      reopen();
       if (ended)
         break;
-      turn(work);
-      work.clear();
+      turn();
+      reopen();
       if (draining && !ended && ((waiting.empty() && !appending) || steady::now() > drain_until))
         ended = true;
+      if (ended)
+        break;
+      const auto next = steady::now() + nap();
+      std::lock_guard lock{gate};
+      if (mailbox.empty() && !outcome)
+        leave_desk(next);
+      else
+        owner_wanted = true;
     }
     running = false;
-    abandon(work);
+    abandon();
   }
 
   void after_append(const append_outcome& o) {
@@ -243,11 +328,17 @@ struct shard_host::body {
     spdlog::error("event=append_failed status={} sync_failed={} detail=\"{}\"", static_cast<int>(o.status), o.sync_failed,
                   o.detail);
     carry_out(); // Before anything else is decided on a memory that is ahead of the disk.
+    reopen();
     if (!ended && o.status == append_status::full)
       look_at_space();
   }
 
-  void turn(std::vector<errand>& work) {
+  [[nodiscard]] bool space_is_due() const {
+    return written >= look_after_bytes || steady::now() - space_at >= settings.space_every;
+  }
+
+  /// Decides on what was taken from the mailbox.
+  void turn() {
     auto at = now();
     if (wall.take_alarm())
       alarm("the wall clock jumped far ahead; schedules hold to the old time until it is back or the hub is restarted");
@@ -271,9 +362,10 @@ struct shard_host::body {
       }
     }
     core.tick(at); // After what has arrived: a heartbeat in the mailbox counts before its session is swept.
-    if (written >= look_after_bytes || steady::now() - space_at >= settings.space_every)
+    if (by_owner && space_is_due())
       look_at_space();
     carry_out();
+    work.clear();
     for (auto& s : stepped)
       s->set_value();
   }
@@ -293,7 +385,6 @@ struct shard_host::body {
   }
 
   void carry_out() {
-    std::optional<duty::reopen> reopen;
     for (auto& item : core.take_duties()) {
       if (auto* append = std::get_if<duty::append>(&item)) {
         SALLYPORT_ASSERT(!appending);
@@ -302,12 +393,14 @@ struct shard_host::body {
           written += c.key.size() + c.bytes().size();
         std::lock_guard lock{gate};
         to_append = std::move(*append);
+        committing = true;
         wake_committer.notify_one();
       } else if (auto* reply = std::get_if<duty::reply>(&item)) {
         gather(*reply);
       } else if (auto* again = std::get_if<duty::reopen>(&item)) {
-        reopen = std::move(*again);
+        to_reopen = std::move(*again);
       } else if (auto* stop = std::get_if<duty::stop>(&item)) {
+        SALLYPORT_ASSERT(by_owner); // Appends that failed are the owner's.
         flush();
         return end(stop->why);
       } else if (auto* what = std::get_if<duty::alarm>(&item)) {
@@ -315,21 +408,28 @@ struct shard_host::body {
       }
     }
     flush();
-    if (!reopen)
-      return;
-    if (appending) { // Decided on in the old life: its outcome is read from the store.
-      std::unique_lock lock{gate};
-      wake_owner.wait(lock, [&] { return outcome.has_value(); });
-      const bool untrusted = outcome->sync_failed;
-      outcome.reset();
-      lock.unlock();
-      appending = false;
-      if (untrusted)
-        return end("a sync failed while the store was to be opened again");
+  }
+
+  /// The owner, when the shard has asked for it.
+  void reopen() {
+    while (to_reopen && !ended) {
+      const auto why = *std::exchange(to_reopen, std::nullopt);
+      if (appending) { // Decided on in the old life: its outcome is read from the store.
+        std::unique_lock lock{gate};
+        owner_awaits_outcome = true;
+        wake_owner.wait(lock, [&] { return outcome.has_value(); });
+        owner_awaits_outcome = false;
+        const bool untrusted = outcome->sync_failed;
+        outcome.reset();
+        lock.unlock();
+        appending = false;
+        if (untrusted)
+          return end("a sync failed while the store was to be opened again");
+      }
+      refill(why);
+      if (!ended)
+        carry_out();
     }
-    refill(*reopen);
-    if (!ended)
-      carry_out();
   }
 
   void gather(duty::reply& reply) {
@@ -397,7 +497,7 @@ struct shard_host::body {
   }
 
   /// The owner is leaving: everybody still waiting gets an answer.
-  void abandon(std::vector<errand>& work) {
+  void abandon() {
     {
       std::lock_guard lock{gate};
       now_is = phase::closed;
@@ -452,17 +552,21 @@ struct shard_host::body {
       append_since = 0;
       if (ports.meter)
         ports.meter->committed(steady::now() - began, job->changes.size(), said.status == append_status::durable);
+      bool mine = false;
       {
         std::lock_guard lock{gate};
         outcome = std::move(said);
+        committing = false;
+        mine = take_desk();
       }
-      wake_owner.notify_one();
+      if (mine)
+        decide();
     }
   }
 
   /// A command of the host's own; nobody waits for its answer.
   void order(ask::bury what) {
-    std::lock_guard lock{gate};
+    std::unique_lock lock{gate};
     if (now_is != phase::open)
       return;
     errand e;
@@ -470,9 +574,11 @@ struct shard_host::body {
     e.order.scope.all = true;
     e.order.what = std::move(what);
     e.done = [](const answer&) {};
-    mailbox.push_back(std::move(e));
     ++charged;
-    wake_owner.notify_one();
+    const bool mine = bring(std::move(e));
+    lock.unlock();
+    if (mine)
+      decide();
   }
 
   // ---- the clerk -----------------------------------------------------------------------------------------------------------------
@@ -566,41 +672,44 @@ ticket shard_host::submit(command what, std::uint64_t bytes, completion done) {
   e.lane = b.own_lane();
   e.order = std::move(what);
   e.done = std::move(done);
-  b.mailbox.push_back(std::move(e));
   b.charged_most = std::max(b.charged_most, ++b.charged);
   b.charged_bytes_most = std::max(b.charged_bytes_most, b.charged_bytes += bytes);
-  if (!lazy && !std::exchange(b.owner_called, true)) // The owner takes all there is when it wakes.
-    b.wake_owner.notify_one();
+  const bool mine = b.bring(std::move(e), lazy);
+  lock.unlock();
+  if (mine)
+    b.decide();
   return from;
 }
 
 void shard_host::forget(ticket from) {
   auto& b = *body_;
-  std::lock_guard lock{b.gate};
+  std::unique_lock lock{b.gate};
   if (from.value == 0 || b.now_is != body::phase::open)
     return;
   errand e;
   e.what = errand::kind::forget;
   e.from = from;
-  b.mailbox.push_back(std::move(e));
-  b.wake_owner.notify_one();
+  const bool mine = b.bring(std::move(e));
+  lock.unlock();
+  if (mine)
+    b.decide();
 }
 
 void shard_host::inspect(std::function<void(host_view)> done) {
   auto& b = *body_;
-  {
-    std::lock_guard lock{b.gate};
-    if (b.now_is == body::phase::open) {
-      errand e;
-      e.what = errand::kind::inspect;
-      e.seen = std::move(done);
-      e.lane = b.own_lane();
-      b.mailbox.push_back(std::move(e));
-      b.wake_owner.notify_one();
-      return;
-    }
+  std::unique_lock lock{b.gate};
+  if (b.now_is != body::phase::open) {
+    lock.unlock();
+    return done({});
   }
-  done({});
+  errand e;
+  e.what = errand::kind::inspect;
+  e.seen = std::move(done);
+  e.lane = b.own_lane();
+  const bool mine = b.bring(std::move(e));
+  lock.unlock();
+  if (mine)
+    b.decide();
 }
 
 std::string shard_host::why_not_ready() const {
@@ -624,6 +733,7 @@ void shard_host::step() {
   auto& b = *body_;
   auto stepped = std::make_shared<std::promise<void>>();
   auto future = stepped->get_future();
+  bool mine = false;
   {
     std::lock_guard lock{b.gate};
     if (b.now_is != body::phase::open)
@@ -631,9 +741,10 @@ void shard_host::step() {
     errand e;
     e.what = errand::kind::step;
     e.stepped = std::move(stepped);
-    b.mailbox.push_back(std::move(e));
-    b.wake_owner.notify_one();
+    mine = b.bring(std::move(e));
   }
+  if (mine)
+    b.decide();
   future.wait();
 }
 
@@ -645,6 +756,7 @@ void shard_host::stop() {
     std::lock_guard lock{b.gate};
     if (b.now_is == body::phase::open) {
       b.now_is = body::phase::closed;
+      b.owner_decides = true;
       errand e;
       e.what = errand::kind::drain;
       b.mailbox.push_back(std::move(e));

@@ -1,10 +1,11 @@
-// The shard's host: everything a pure shard needs of the world. One owner thread decides, one committer thread makes durable, one clerk
-// thread fetches content and carries answers when nobody else does.
+// The shard's host: everything a pure shard needs of the world. One thread at a time decides, which has the desk: whoever brings
+// something when nobody is at it, the committer with the outcome of an append, or the owner, a thread that comes when time has passed and
+// for what may take long. One committer thread makes durable, one clerk thread fetches content and carries answers when nobody else does.
 //
-//   any thread            owner                        committer            clerk / executor
+//   any thread            who has the desk             committer            clerk / executor
 //   submit ──▶ mailbox ──▶ swap it whole, decide, tick
 //                          take_duties ── append ─────▶ store.append
-//                          ◀──────────────── outcome ──
+//                          ◀── outcome, and the desk ──
 //                          replies ─────────────────────────────────────▶ fetch what is missing, call completions
 //
 // While one append is under way the next batch gathers. The mailbox has an edge in commands and in bytes, counted until they are answered:
@@ -46,7 +47,7 @@ struct shard_host_ports {
   std::function<unsigned()> lane;
   /// The process must end, and why. Called at most once, on the owner thread.
   std::function<void(const std::string&)> on_stop;
-  /// Something a person should hear of.
+  /// Something a person should hear of. On a thread that decides: must not block, nor come back here.
   std::function<void(const std::string&)> on_alarm;
   metrics* meter = nullptr; // Outlives the host.
 };
@@ -76,7 +77,7 @@ public:
   ticket submit(command what, std::uint64_t bytes, completion done);
   /// The asker is gone. An answer that is already on its way may still come.
   void forget(ticket from);
-  /// Asks the owner thread; answered like a command.
+  /// Answered like a command.
   void inspect(std::function<void(host_view)> done);
 
   /// Empty when commands are being carried out; else why not.

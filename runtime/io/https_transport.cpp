@@ -1,22 +1,18 @@
 #include "runtime/io/https_transport.hpp"
 
 #include "runtime/io/http_link.hpp"
+#include "runtime/io/io_thread.hpp"
 
-#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-
-#include <openssl/evp.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <deque>
 #include <future>
 #include <map>
 #include <mutex>
-#include <thread>
+#include <openssl/evp.h>
 #include <utility>
 
 namespace sallyport::io {
@@ -29,36 +25,6 @@ using runtime::transport;
 using executor = net::io_context::executor_type;
 using timer = net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, executor>;
 using clock = std::chrono::steady_clock;
-
-/// The io thread and its context. Shared by the factory and its transports; the last one ends it.
-class io_engine {
-public:
-  io_engine() : io_(std::make_shared<net::io_context>(1)), work_(io_->get_executor()) {
-    // Signals belong to the program's own threads.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([io = io_] { io->run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    pthread_setname_np(thread_.native_handle(), "sallyport-io");
-  }
-
-  ~io_engine() {
-    io_->stop();
-    if (on_thread())
-      thread_.detach(); // A handler held the last reference. The thread keeps the context and ends after this handler.
-    else
-      thread_.join();
-  }
-
-  [[nodiscard]] net::io_context& context() { return *io_; }
-  [[nodiscard]] bool on_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
-
-private:
-  std::shared_ptr<net::io_context> io_;
-  net::executor_work_guard<executor> work_;
-  std::thread thread_;
-};
 
 /// A request on its way through a slot.
 struct errand {
@@ -221,7 +187,7 @@ private:
 
 class https_transport final : public transport {
 public:
-  https_transport(std::shared_ptr<io_engine> engine, std::shared_ptr<destination> to)
+  https_transport(std::shared_ptr<io_thread> engine, std::shared_ptr<destination> to)
     : engine_(std::move(engine)),
       core_(std::make_shared<transport_core>(engine_->context(), std::move(to))) {}
 
@@ -244,7 +210,7 @@ public:
   }
 
 private:
-  std::shared_ptr<io_engine> engine_;
+  std::shared_ptr<io_thread> engine_;
   std::shared_ptr<transport_core> core_;
 };
 
@@ -323,7 +289,8 @@ result<std::shared_ptr<destination>> make_destination(const blueprint& plan, con
 
 } // namespace
 
-result<runtime::transport_factory> make_https_transport_factory(const transport_settings& settings) {
+result<runtime::transport_factory> make_https_transport_factory(const transport_settings& settings,
+                                                                std::shared_ptr<io_thread> thread) {
   auto plan = check(settings);
   if (!plan)
     return std::move(plan).err();
@@ -331,23 +298,24 @@ result<runtime::transport_factory> make_https_transport_factory(const transport_
     if (auto trust = tls_context::make(settings.tls, "localhost"); !trust)
       return std::move(trust).err();
   }
-  return runtime::transport_factory(
-    [plan = *plan, engine = std::make_shared<io_engine>()](const std::string& hub_url) -> result<std::shared_ptr<transport>> {
-      auto to = make_destination(plan, hub_url);
-      if (!to)
-        return std::move(to).err();
-      return std::shared_ptr<transport>(std::make_shared<https_transport>(engine, *to));
-    });
+  return runtime::transport_factory([plan = *plan, engine = thread ? std::move(thread) : std::make_shared<io_thread>()](
+                                      const std::string& hub_url) -> result<std::shared_ptr<transport>> {
+    auto to = make_destination(plan, hub_url);
+    if (!to)
+      return std::move(to).err();
+    return std::shared_ptr<transport>(std::make_shared<https_transport>(engine, *to));
+  });
 }
 
-result<runtime::transport_factory> make_https_transport_factory(const config::agent_settings& settings) {
+result<runtime::transport_factory> make_https_transport_factory(const config::agent_settings& settings,
+                                                                std::shared_ptr<io_thread> thread) {
   for (const auto& hub : settings.hubs) {
     if (auto parsed = parse_hub_url(hub); !parsed)
       return std::move(parsed).err();
   }
   // Events are the greater part of a claim's answer; the rest is the envelope of each grant.
   const auto body_limit = std::max<std::size_t>(32u << 20, 2 * settings.claim_max_bytes + (8u << 20));
-  return make_https_transport_factory({settings.token, settings.tls, settings.proxy, body_limit});
+  return make_https_transport_factory({settings.token, settings.tls, settings.proxy, body_limit}, std::move(thread));
 }
 
 } // namespace sallyport::io

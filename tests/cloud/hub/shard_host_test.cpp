@@ -2,6 +2,8 @@
 #include "tests/cloud/hub/support.hpp"
 
 #include <atomic>
+#include <set>
+#include <thread>
 
 namespace sallyport::cloud {
 namespace {
@@ -126,6 +128,70 @@ TEST(shard_host, what_arrives_during_an_append_goes_into_the_next) {
     EXPECT_EQ(m->code(), "");
   EXPECT_EQ(a->code(), "");
   EXPECT_EQ(h.disk->appends() - before, 2u);
+}
+
+// A little that comes during an append is left to whoever comes with its outcome; when that takes long, the owner sees to it.
+TEST(shard_host, deciding_goes_on_while_an_append_hangs) {
+  shard_host_settings settings;
+  settings.shard.session_ttl = 9s;
+  hosted h{settings};
+  const auto sleeper = h.open("sleeper"), lively = h.open("lively");
+  h.doors->append.close();
+  auto stuck = h.submit(hosted::enqueueing("e"));
+  h.doors->append.wait_for_a_guest();
+  auto parked = h.submit(hosted::claiming(lively, 1, 50s));
+  // Without a step: nothing but the clock of the owner.
+  EXPECT_TRUE(eventually([&] { return h.view().counters.granted == 1; }));
+  for (int i = 0; i < 8; ++i) {
+    h.time->advance(2s); // Never so long that the hub itself seems to have been away.
+    h.submit(ask::beat{lively, {}});
+    h.host->step();
+  }
+  EXPECT_EQ(h.view().counters.sessions_live, 1u);
+  EXPECT_EQ(h.view().counters.sessions_expired, 1u);
+  EXPECT_FALSE(stuck->here());
+  EXPECT_FALSE(parked->here()); // Decided, and not durable.
+  h.doors->append.open();
+  EXPECT_EQ(stuck->code(), "");
+  EXPECT_EQ(std::get<wire::claim_reply>(parked->get()).grants.size(), 1u);
+  EXPECT_NE(h.submit(hosted::claiming(sleeper, 1, 0s))->code(), "");
+}
+
+TEST(shard_host, many_threads_bring_at_once_and_each_is_answered_once) {
+  constexpr int threads = 8, each = 200;
+  hosted h;
+  std::vector<std::vector<std::shared_ptr<mail>>> sent(threads);
+  std::vector<std::thread> producers;
+  for (int t = 0; t < threads; ++t)
+    producers.emplace_back([&, t] {
+      for (int n = 0; n < each; ++n)
+        sent[t].push_back(h.submit(hosted::enqueueing(std::to_string(t) + "-" + std::to_string(n))));
+    });
+  for (int i = 0; i < 20; ++i) { // The owner, the inspectors and the disk come in between.
+    h.host->step();
+    h.view();
+    h.doors->append.close();
+    h.doors->append.open();
+  }
+  for (auto& p : producers)
+    p.join();
+  std::set<std::uint64_t> serials;
+  for (auto& of_thread : sent) {
+    std::uint64_t last = 0; // A thread's commands are decided on in the order it brought them.
+    for (auto& m : of_thread) {
+      ASSERT_EQ(m->code(), "");
+      const auto& messages = std::get<wire::enqueue_reply>(m->get()).messages;
+      ASSERT_EQ(messages.size(), 1u);
+      EXPECT_GT(messages[0].message.serial, last);
+      last = messages[0].message.serial;
+      serials.insert(last);
+    }
+  }
+  EXPECT_EQ(serials.size(), std::size_t{threads} * each);
+  h.host->stop();
+  for (auto& of_thread : sent)
+    for (auto& m : of_thread)
+      EXPECT_EQ(m->calls, 1);
 }
 
 TEST(shard_host, the_mailbox_has_an_edge_and_a_reserve_for_those_who_finish) {
