@@ -146,7 +146,7 @@ int measure(const wishes& w) {
   const auto all = chosen_workloads(w);
   report.systems = chosen_systems(w);
   report.quick = w.quick;
-  report.rounds = w.rounds > 0 ? w.rounds : w.quick ? 3 : 5;
+  report.rounds = w.rounds > 0 ? w.rounds : w.quick ? 2 : 5;
   const work_folder folder(w.work);
   say("measuring fdatasync in " + folder.path().string());
   report.facts = facts_of_this_machine(folder.path(), w.commit, report.systems);
@@ -187,7 +187,7 @@ int command_line(int argc, char** argv) {
     ->delimiter(',')
     ->allow_extra_args(false);
   app.add_flag("--quick", w.quick, "Short and few rounds: everything in under ten minutes");
-  app.add_option("--rounds", w.rounds, "How many rounds (5; quick: 3)")->check(CLI::Range(1, 100));
+  app.add_option("--rounds", w.rounds, "How many rounds (5; quick: 2)")->check(CLI::Range(1, 100));
   app.add_option("--out", w.out, "Folder for report.md, results.json and plots")
     ->default_str("bench/results/DATE-Nc; quick: build/bench");
   app.add_flag("--list", w.list, "Names the workloads and the systems, and ends");

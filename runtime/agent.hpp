@@ -55,7 +55,7 @@ struct agent_options {
   /// What happens, on an actor's thread. Must not block, nor throw.
   std::function<void(const runtime::agent_event&)> on_event;
   std::string version; // Shown by the hub; empty: ours.
-  /// False: adapters run on the actor system's scheduler and must not block. For tests that step the scheduler.
+  /// False: adapters run on the actor system's scheduler and must not block, nor be actors (typed.hpp). For tests that step the scheduler.
   bool own_threads = true;
 };
 

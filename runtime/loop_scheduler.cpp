@@ -24,11 +24,134 @@ namespace sallyport::runtime {
 
 namespace {
 
-class loop_scheduler final : public caf::scheduler::abstract_coordinator {
+using caf::scheduler::abstract_coordinator;
+
+/// What is to be run, and where. What is posted to the thread holds it, and finds it stopped when the scheduler has gone.
+class run_loop final : public caf::execution_unit, public std::enable_shared_from_this<run_loop> {
 public:
-  explicit loop_scheduler(caf::actor_system& system) : abstract_coordinator(system), unit_(*this) {}
+  run_loop(caf::actor_system& system, std::size_t messages_at_once)
+    : execution_unit(&system),
+      messages_at_once_(std::min(messages_at_once, std::size_t{256})) {}
 
   [[nodiscard]] const std::shared_ptr<io::io_thread>& thread() const { return thread_; }
+
+  void start() {
+    thread_->post([self = shared_from_this()] {
+      caf::logger::set_current_actor_system(self->system_);
+      self->system_->thread_started();
+    });
+  }
+
+  /// Any thread but this one. Nothing is run any more when it returns.
+  void stop() {
+    std::promise<void> last;
+    thread_->post([&] {
+      stopped_ = true;
+      system_->thread_terminates();
+      caf::logger::set_current_actor_system(nullptr); // The system waits until no thread refers to its logger.
+      last.set_value();
+    });
+    last.get_future().wait();
+  }
+
+  /// After stop(): releases what was not run, and what is sent by that.
+  void release_the_rest() {
+    for (auto rest = take_rest(); !rest.empty(); rest = take_rest())
+      for (auto* what : rest)
+        abstract_coordinator::cleanup_and_release(what);
+  }
+
+  /// Any thread.
+  void enqueue(caf::resumable* what) {
+    bool first = false;
+    if (!thread_->on_thread() || stopped_) {
+      const std::lock_guard lock{mutex_};
+      first = arrived_.empty();
+      arrived_.push_back(what);
+    } else {
+      return exec_later(what);
+    }
+    if (first)
+      thread_->post([self = shared_from_this()] { self->collect(); });
+  }
+
+  // The rest is the thread's alone.
+
+  /// By an actor that runs: whom it sends to runs after it.
+  void exec_later(caf::resumable* what) override {
+    SALLYPORT_ASSERT(thread_->on_thread());
+    ready_.push_back(what);
+    if (!running_)
+      run_soon();
+  }
+
+private:
+  void collect() {
+    if (stopped_)
+      return;
+    {
+      const std::lock_guard lock{mutex_};
+      ready_.insert(ready_.end(), arrived_.begin(), arrived_.end());
+      arrived_.clear();
+    }
+    run();
+  }
+
+  void run_soon() {
+    if (!std::exchange(asked_, true))
+      thread_->post([self = shared_from_this()] {
+        self->asked_ = false;
+        self->run();
+      });
+  }
+
+  /// So many actors at most, of so many messages each: then the sockets have a turn.
+  void run() {
+    constexpr int actors_at_once = 64;
+    if (stopped_)
+      return;
+    running_ = true;
+    for (int n = 0; n < actors_at_once && !ready_.empty(); ++n) {
+      auto* what = ready_.front();
+      ready_.pop_front();
+      if (what->resume(this, messages_at_once_) == caf::resumable::resume_later)
+        ready_.push_back(what);
+      else
+        caf::intrusive_ptr_release(what);
+    }
+    running_ = false;
+    if (!ready_.empty())
+      run_soon();
+  }
+
+  std::vector<caf::resumable*> take_rest() {
+    const std::lock_guard lock{mutex_};
+    auto rest = std::exchange(arrived_, {});
+    rest.insert(rest.end(), ready_.begin(), ready_.end());
+    ready_.clear();
+    return rest;
+  }
+
+  std::shared_ptr<io::io_thread> thread_ = std::make_shared<io::io_thread>();
+  const std::size_t messages_at_once_;
+
+  std::mutex mutex_;
+  std::vector<caf::resumable*> arrived_; // From other threads.
+
+  std::deque<caf::resumable*> ready_;
+  bool running_ = false, asked_ = false, stopped_ = false;
+};
+
+class loop_scheduler final : public abstract_coordinator {
+public:
+  explicit loop_scheduler(caf::actor_system& system) : abstract_coordinator(system) {}
+
+  void init(caf::actor_system_config& config) override {
+    abstract_coordinator::init(config);
+    loop_ = std::make_shared<run_loop>(system_, max_throughput_);
+  }
+
+  [[nodiscard]] const std::shared_ptr<io::io_thread>& thread() const { return loop_->thread(); }
 
   void start() override {
     // Signals belong to the program's own threads.
@@ -38,115 +161,26 @@ public:
     timer_ = std::thread{[this] { clock_.run_dispatch_loop(); }};
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     pthread_setname_np(timer_.native_handle(), "caf.clock");
-    thread_->post([this] {
-      caf::logger::set_current_actor_system(&system_);
-      system_.thread_started();
-    });
+    loop_->start();
     abstract_coordinator::start();
   }
 
-  /// All actors of the system have ended, but for those that CAF keeps itself.
+  /// In CAF's own order. The clock goes last: actors that set timers wait for it.
   void stop() override {
+    loop_->stop();
     stop_actors();
+    loop_->release_the_rest();
     clock_.cancel_dispatch_loop();
     timer_.join();
-    // What is still to be run on the thread knows this object: it goes first.
-    std::promise<void> last;
-    thread_->post([&] {
-      stopped_ = true;
-      system_.thread_terminates();
-      caf::logger::set_current_actor_system(nullptr); // The system waits until no thread refers to its logger.
-      last.set_value();
-    });
-    last.get_future().wait();
-    const std::lock_guard lock{mutex_};
-    for (auto* left : arrived_)
-      cleanup_and_release(left);
-    for (auto* left : ready_)
-      cleanup_and_release(left);
-    arrived_.clear(), ready_.clear();
   }
 
-  /// Any thread.
-  void enqueue(caf::resumable* what) override {
-    if (thread_->on_thread())
-      return add(what);
-    bool first = false;
-    {
-      const std::lock_guard lock{mutex_};
-      first = arrived_.empty();
-      arrived_.push_back(what);
-    }
-    if (first)
-      thread_->post([this] { collect(); });
-  }
-
+  void enqueue(caf::resumable* what) override { loop_->enqueue(what); }
   caf::actor_clock& clock() noexcept override { return clock_; }
 
 private:
-  /// What actors are run with: whom they send to is run after them.
-  class unit final : public caf::execution_unit {
-  public:
-    explicit unit(loop_scheduler& owner) : execution_unit(&owner.system_), owner_(owner) {}
-    void exec_later(caf::resumable* what) override { owner_.add(what); }
-
-  private:
-    loop_scheduler& owner_;
-  };
-
-  // The rest is the thread's alone.
-
-  void collect() {
-    {
-      const std::lock_guard lock{mutex_};
-      ready_.insert(ready_.end(), arrived_.begin(), arrived_.end());
-      arrived_.clear();
-    }
-    run();
-  }
-
-  void add(caf::resumable* what) {
-    ready_.push_back(what);
-    if (!running_)
-      run_soon();
-  }
-
-  void run_soon() {
-    if (!std::exchange(asked_, true))
-      thread_->post([this] {
-        asked_ = false;
-        run();
-      });
-  }
-
-  void run() {
-    // Then the next actor, and the sockets, have a turn.
-    constexpr std::size_t messages_at_once = 256;
-    constexpr int actors_at_once = 64;
-    running_ = true;
-    for (int n = 0; n < actors_at_once && !ready_.empty() && !stopped_; ++n) {
-      auto* what = ready_.front();
-      ready_.pop_front();
-      if (what->resume(&unit_, std::min(max_throughput_, messages_at_once)) == caf::resumable::resume_later)
-        ready_.push_back(what);
-      else
-        caf::intrusive_ptr_release(what);
-    }
-    running_ = false;
-    if (!ready_.empty() && !stopped_)
-      run_soon();
-  }
-
-  std::shared_ptr<io::io_thread> thread_ = std::make_shared<io::io_thread>();
+  std::shared_ptr<run_loop> loop_;
   caf::detail::thread_safe_actor_clock clock_;
   std::thread timer_;
-  unit unit_;
-
-  std::mutex mutex_;
-  std::vector<caf::resumable*> arrived_; // From other threads.
-
-  std::deque<caf::resumable*> ready_;
-  bool running_ = false, asked_ = false, stopped_ = false;
 };
 
 } // namespace

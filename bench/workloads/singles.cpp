@@ -3,12 +3,15 @@
 #include "bench/workloads/workloads.hpp"
 
 #include <map>
+#include <vector>
 
 namespace sallyport::bench {
 
 namespace {
 
-constexpr std::size_t crowds[] = {1, 16, 64};
+std::vector<std::size_t> crowds_of(bool quick) {
+  return quick ? std::vector<std::size_t>{1, 64} : std::vector<std::size_t>{1, 16, 64};
+}
 
 std::string point_of(std::size_t producers) {
   return std::to_string(producers) + (producers == 1 ? " producer" : " producers");
@@ -28,6 +31,9 @@ void measure(const plan& p, findings& out) {
   turns all(p, out, "W3");
   all.enter_all();
   const double seconds = p.quick ? 0.6 : 3;
+  const auto crowds = crowds_of(p.quick);
+  if (p.quick)
+    out.notes.emplace_back("W3: the quick run has 1 and 64 producers; the full run 16 as well");
   std::map<std::pair<std::string, std::size_t>, choice> chosen;
   for (const auto producers : crowds)
     all.each(point_of(producers) + ", calibration", [&](turns::entry& e) {

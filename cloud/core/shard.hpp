@@ -9,7 +9,7 @@
 // Every answer, refusals too, waits until the position it was decided at is durable. Waiters are keyed by (epoch, position): after a
 // failed append all of them get outcome_unknown before the store is reopened.
 //
-// Owned by the shard host; touched by its one thread. After a crash a new shard is filled by restore() and loses nothing acknowledged.
+// Owned by the shard host; touched by one thread at a time. After a crash a new shard is filled by restore() and loses nothing acknowledged.
 #pragma once
 
 #include "cloud/core/commands.hpp"
@@ -58,7 +58,7 @@ struct alarm {
 } // namespace duty
 using duty_item = std::variant<duty::append, duty::reply, duty::reopen, duty::stop, duty::alarm>;
 
-/// Counted since the start of the process; read on the shard's thread.
+/// Counted since the start of the process; read by whoever has the shard.
 struct shard_counters {
   std::uint64_t enqueued = 0, duplicates = 0, granted = 0, settled = 0, failed = 0, lost = 0, dead = 0, expired = 0,
                 cancelled = 0;

@@ -90,6 +90,7 @@ struct shard_host::body {
   std::condition_variable wake_owner, wake_committer, wake_clerk;
   std::vector<errand> mailbox;
   std::uint64_t mailbox_bytes = 0;
+  bool mailbox_urgent = false;                  // Something in it is not to wait for an append under way.
   std::uint64_t charged = 0, charged_bytes = 0; // Commands not answered yet, in the mailbox or waiting for the disk.
   std::uint64_t charged_most = 0, charged_bytes_most = 0, last_ticket = 0, refused = 0;
   enum class phase : std::uint8_t { filling, open, closed } now_is = phase::filling; // Only when open, errands are taken in.
@@ -114,8 +115,9 @@ struct shard_host::body {
 
   // -- of whoever has the desk
   std::vector<errand> work;
-  std::optional<duty::reopen> to_reopen; // What only the owner does, because it takes long.
-  bool by_owner = true;                  // Who has it.
+  std::vector<std::shared_ptr<std::promise<void>>> stepped; // To be told when this turn is over.
+  std::optional<duty::reopen> to_reopen;                    // What only the owner does, because it takes long.
+  bool by_owner = true;                                     // Who has it.
   shard core;
   wall_keeper wall;
   std::unordered_map<std::uint64_t, asker> waiting;
@@ -222,40 +224,45 @@ struct shard_host::body {
     return next <= at ? milliseconds{1} : std::clamp(next - at, milliseconds{1}, most);
   }
 
-  /// Under the gate: puts it into the mailbox. True: the desk is the caller's now, who is to decide(). While an append is under way no
-  /// change can be answered: a little is left to whoever comes with the append's outcome, or to the owner when that takes long.
+  /// Under the gate: puts it into the mailbox. True: the desk is the caller's now, who is to decide().
   [[nodiscard]] bool bring(errand e, bool lazy = false) {
-    const bool step = e.what == errand::kind::step;
+    mailbox_urgent |= e.what == errand::kind::step || e.what == errand::kind::inspect;
     mailbox_bytes += e.bytes;
     mailbox.push_back(std::move(e));
-    const bool little = mailbox.size() < decided_meanwhile && mailbox_bytes < decided_meanwhile_bytes;
-    const bool later = lazy || (committing && little && !step && !owner_decides);
-    return !later && take_desk();
+    return !lazy && !mailbox_can_wait() && take_desk();
   }
+  /// While an append is under way no change can be answered: a little is left to whoever comes with the append's outcome, or to the owner
+  /// when that takes long.
+  [[nodiscard]] bool mailbox_can_wait() const {
+    return committing && !mailbox_urgent && !owner_decides && mailbox.size() < decided_meanwhile
+           && mailbox_bytes < decided_meanwhile_bytes;
+  }
+  [[nodiscard]] bool nothing_to_decide() const { return !outcome && (mailbox.empty() || mailbox_can_wait()); }
   void take_mailbox(std::optional<append_outcome>& ended_append) {
     SALLYPORT_ASSERT(work.empty());
     work.swap(mailbox);
     mailbox_bytes = 0;
+    mailbox_urgent = false;
     ended_append.swap(outcome);
   }
   [[nodiscard]] bool take_desk() {
     const bool free = !deciding && !owner_decides;
     if (free)
       deciding = true;
-    else if (!deciding || owner_awaits_outcome)
+    else if (!deciding)
       wake_owner.notify_one();
     return free;
   }
   void leave_desk(steady::time_point next) {
     deciding = false;
-    look_at = next;
-    if (next < sleeps_until)
+    look_at = mailbox.empty() ? next : std::min(next, steady::now() + heartbeats_wait);
+    if (look_at < sleeps_until)
       wake_owner.notify_one();
   }
 
-  /// By any thread but the owner, which has taken the desk: all there is, and what others bring meanwhile. The owner goes on where it may take
-  /// long: to ask the store for its room, to open it again, to stop.
-  void decide() {
+  /// By any thread but the owner, which has taken the desk: all there is, and what others bring meanwhile. The owner goes on where it may
+  /// take long: to ask the store for its room, to open it again, to stop. Nobody could give the desk back who was thrown out of here.
+  void decide(bool is_committer = false) noexcept {
     constexpr int turns_max = 8; // The thread has other things to do.
     by_owner = false;
     for (int turns = 0;; ++turns) {
@@ -264,12 +271,12 @@ struct shard_host::body {
       {
         std::lock_guard lock{gate};
         const bool failed = outcome && outcome->status != append_status::durable;
-        const bool nothing = mailbox.empty() && !outcome;
-        if (failed || to_reopen || owner_decides || space_is_due() || (turns == turns_max && !nothing)) {
+        const bool leaves = nothing_to_decide() || (is_committer && to_append);
+        if (failed || to_reopen || owner_decides || space_is_due() || (turns == turns_max && !leaves)) {
           owner_wanted = true;
           return wake_owner.notify_one();
         }
-        if (nothing)
+        if (leaves && turns > 0)
           return leave_desk(next);
         take_mailbox(ended_append);
       }
@@ -310,7 +317,7 @@ struct shard_host::body {
         break;
       const auto next = steady::now() + nap();
       std::lock_guard lock{gate};
-      if (mailbox.empty() && !outcome)
+      if (nothing_to_decide())
         leave_desk(next);
       else
         owner_wanted = true;
@@ -321,13 +328,15 @@ struct shard_host::body {
 
   void after_append(const append_outcome& o) {
     appending = false;
-    const auto at = now();
-    core.appended(o, at);
+    const bool of_old_life = to_reopen.has_value();
+    core.appended(o, now());
     if (o.status == append_status::durable)
       return; // What arrived meanwhile joins the next batch.
     spdlog::error("event=append_failed status={} sync_failed={} detail=\"{}\"", static_cast<int>(o.status), o.sync_failed,
                   o.detail);
     carry_out(); // Before anything else is decided on a memory that is ahead of the disk.
+    if (of_old_life)
+      end_unless_trusted(o);
     reopen();
     if (!ended && o.status == append_status::full)
       look_at_space();
@@ -342,7 +351,6 @@ struct shard_host::body {
     auto at = now();
     if (wall.take_alarm())
       alarm("the wall clock jumped far ahead; schedules hold to the old time until it is back or the hub is restarted");
-    std::vector<std::shared_ptr<std::promise<void>>> stepped;
     for (auto& e : work) {
       switch (e.what) {
         case errand::kind::submit: admit(e, at); break;
@@ -366,8 +374,8 @@ struct shard_host::body {
       look_at_space();
     carry_out();
     work.clear();
-    for (auto& s : stepped)
-      s->set_value();
+    if (!to_reopen) // Else reopen() does.
+      finish_steps();
   }
 
   void admit(errand& e, instant at) {
@@ -399,6 +407,7 @@ struct shard_host::body {
         gather(*reply);
       } else if (auto* again = std::get_if<duty::reopen>(&item)) {
         to_reopen = std::move(*again);
+        reopening = true;
       } else if (auto* stop = std::get_if<duty::stop>(&item)) {
         SALLYPORT_ASSERT(by_owner); // Appends that failed are the owner's.
         flush();
@@ -410,26 +419,39 @@ struct shard_host::body {
     flush();
   }
 
+  /// A shard that is to be filled again does not judge an append of the life before.
+  void end_unless_trusted(const append_outcome& o) {
+    if (!ended && o.sync_failed)
+      end("a sync failed while the store was to be opened again: " + o.detail);
+    else if (!ended && o.status == append_status::fenced)
+      end("another hub has taken the store over: " + o.detail);
+  }
+
   /// The owner, when the shard has asked for it.
   void reopen() {
     while (to_reopen && !ended) {
-      const auto why = *std::exchange(to_reopen, std::nullopt);
       if (appending) { // Decided on in the old life: its outcome is read from the store.
         std::unique_lock lock{gate};
         owner_awaits_outcome = true;
         wake_owner.wait(lock, [&] { return outcome.has_value(); });
         owner_awaits_outcome = false;
-        const bool untrusted = outcome->sync_failed;
-        outcome.reset();
+        const auto of_old_life = *std::exchange(outcome, std::nullopt);
         lock.unlock();
         appending = false;
-        if (untrusted)
-          return end("a sync failed while the store was to be opened again");
+        end_unless_trusted(of_old_life);
+        if (ended)
+          break;
       }
-      refill(why);
+      refill(*std::exchange(to_reopen, std::nullopt));
       if (!ended)
         carry_out();
     }
+    finish_steps();
+  }
+
+  void finish_steps() {
+    for (auto& s : std::exchange(stepped, {}))
+      s->set_value();
   }
 
   void gather(duty::reply& reply) {
@@ -517,6 +539,7 @@ struct shard_host::body {
       if (e.stepped)
         e.stepped->set_value();
     }
+    finish_steps();
     flush();
   }
 
@@ -558,9 +581,11 @@ struct shard_host::body {
         outcome = std::move(said);
         committing = false;
         mine = take_desk();
+        if (owner_awaits_outcome)
+          wake_owner.notify_one();
       }
       if (mine)
-        decide();
+        decide(true);
     }
   }
 

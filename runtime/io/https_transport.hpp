@@ -1,8 +1,8 @@
 // The transport over real sockets: HTTP/1.1 on TLS (plain http for loopback hosts), through a CONNECT proxy if need be.
 //
-// One io thread per factory, its own unless it is given one, shared by its transports; it ends with the last who has it. Each slot owns one keep-alive connection and carries
-// its requests in order; a request whose connection is gone or was closed opens a new one. Nothing is ever sent twice: every request of
-// the wire may be repeated, and when to do so is the caller's decision.
+// One io thread per factory, its own unless it is given one, shared by its transports; it ends with the last who has it. Each slot owns
+// one keep-alive connection and carries its requests in order; a request whose connection is gone or was closed opens a new one. Nothing
+// is ever sent twice: every request of the wire may be repeated, and when to do so is the caller's decision.
 //
 // What the errors say, more exactly than the port must: unreachable means that the request did not leave as a whole, so nobody can have
 // carried it out. outcome_unknown and timed_out mean that it may have been. The detail says at which step and what to do about it.

@@ -10,7 +10,7 @@
 // Connections are made when first used or announced, and no token is asked for, as by `sallyport hub --dev`.
 //
 // Threads: all functions may be called from any thread but from a transport's handler; those that move time one after the other. Functions
-// that ask the hub wait for its owner thread, in real time and for at most `wait_for_hub`. Handlers run on one thread of the hub's.
+// that ask the hub wait for its decision, in real time and for at most `wait_for_hub`. Handlers run on one thread of the hub's.
 // After restart() the hub has what it had acknowledged, as after a crash. Transports and clock may outlive the hub: they find nobody there.
 #pragma once
 

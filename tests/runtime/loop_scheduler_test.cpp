@@ -138,6 +138,33 @@ TEST_F(loop_scheduler_test, an_actor_that_throws_ends_alone) {
   EXPECT_TRUE(get(went_on.get_future()));
 }
 
+/// Says something to another when it goes.
+struct parting {
+  caf::actor to;
+  ~parting() { caf::anon_send(to, 1); }
+};
+
+TEST_F(loop_scheduler_test, a_system_that_does_not_wait_for_its_actors_ends_all_the_same) {
+  for (int i = 0; i < 20; ++i) {
+    caf::actor_system system{config};
+    system.await_actors_before_shutdown(false);
+    caf::actor next =
+      system.spawn([](caf::event_based_actor* self) -> caf::behavior { return {[self](int n) { self->send(self, n + 1); }}; });
+    for (int n = 0; n < 200; ++n) {
+      auto said = std::make_shared<parting>();
+      said->to = next;
+      next = system.spawn([said](caf::event_based_actor* self) -> caf::behavior {
+        self->monitor(said->to);
+        return {[said, self](int n) {
+          self->delayed_send(self, 1ms, n);
+          self->send(said->to, n);
+        }};
+      });
+      caf::anon_send(next, n);
+    }
+  }
+}
+
 TEST_F(loop_scheduler_test, systems_begin_and_end_many_times) {
   for (int i = 0; i < 50; ++i) {
     caf::actor_system system{config};

@@ -352,6 +352,29 @@ TEST(shard_host, an_agent_that_has_seen_a_later_epoch_lifts_the_hub_above_it) {
   EXPECT_FALSE(h.alarms.empty());
 }
 
+// The outcome may come before, while or after the owner has heard of the reopening: in a store whose sync has failed nobody goes on.
+TEST(shard_host, a_sync_that_fails_while_the_store_is_to_be_opened_again_ends_the_process) {
+  for (int i = 0; i < 40; ++i) {
+    hosted h;
+    const auto epoch = h.view().epoch.value;
+    h.disk->fail_next_append({append_status::unknown, 0, "fdatasync: input/output error", true});
+    h.doors->append.close();
+    auto stuck = h.submit(hosted::enqueueing("e"));
+    h.doors->append.wait_for_a_guest();
+    std::thread disk{[&h, i] {
+      std::this_thread::sleep_for(std::chrono::microseconds{10 * i});
+      h.doors->append.open();
+    }};
+    h.submit(hosted::opening("a", epoch + 1000));
+    h.host->step(); // Decides here and now.
+    disk.join();
+    EXPECT_EQ(stuck->code(), "outcome_unknown");
+    auto why = h.stopped.get_future();
+    ASSERT_EQ(why.wait_for(20s), std::future_status::ready) << i;
+    EXPECT_NE(why.get().find("sync"), std::string::npos);
+  }
+}
+
 TEST(shard_host, stop_answers_everybody_once) {
   hosted h;
   const auto session = h.open("a");
