@@ -17,9 +17,6 @@
 #include <utility>
 #include <vector>
 
-#include <pthread.h>
-#include <signal.h>
-
 namespace sallyport::runtime {
 
 namespace {
@@ -63,13 +60,13 @@ public:
 
   /// Any thread.
   void enqueue(caf::resumable* what) {
+    if (thread_->on_thread() && !stopped_)
+      return exec_later(what);
     bool first = false;
-    if (!thread_->on_thread() || stopped_) {
+    {
       const std::lock_guard lock{mutex_};
       first = arrived_.empty();
       arrived_.push_back(what);
-    } else {
-      return exec_later(what);
     }
     if (first)
       thread_->post([self = shared_from_this()] { self->collect(); });
@@ -154,13 +151,7 @@ public:
   [[nodiscard]] const std::shared_ptr<io::io_thread>& thread() const { return loop_->thread(); }
 
   void start() override {
-    // Signals belong to the program's own threads.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    timer_ = std::thread{[this] { clock_.run_dispatch_loop(); }};
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    pthread_setname_np(timer_.native_handle(), "caf.clock");
+    timer_ = io::start_thread("caf.clock", [this] { clock_.run_dispatch_loop(); });
     loop_->start();
     abstract_coordinator::start();
   }

@@ -9,7 +9,8 @@
 // Every answer, refusals too, waits until the position it was decided at is durable. Waiters are keyed by (epoch, position): after a
 // failed append all of them get outcome_unknown before the store is reopened.
 //
-// Owned by the shard host; touched by one thread at a time. After a crash a new shard is filled by restore() and loses nothing acknowledged.
+// Owned by the shard host; touched by one thread at a time. After a crash a new shard is filled by restore() and loses nothing
+// acknowledged.
 #pragma once
 
 #include "cloud/core/commands.hpp"

@@ -173,7 +173,6 @@ struct shard_host::body {
   /// Owner thread, no append under way.
   void refill(const duty::reopen& why) {
     spdlog::warn("event=store_reopen at_least={} why=\"{}\"", why.at_least.value, why.why);
-    reopening = true;
     ++reopened;
     const auto until = steady::now() + settings.reopen_within;
     for (auto pause = milliseconds{20};; pause = std::min(pause * 2, milliseconds{2'000})) {
@@ -224,12 +223,15 @@ struct shard_host::body {
     return next <= at ? milliseconds{1} : std::clamp(next - at, milliseconds{1}, most);
   }
 
-  /// Under the gate: puts it into the mailbox. True: the desk is the caller's now, who is to decide().
-  [[nodiscard]] bool bring(errand e, bool lazy = false) {
+  /// Puts it into the mailbox, lets go of the gate, which the caller holds, and decides if nobody else does.
+  void bring(std::unique_lock<std::mutex> held, errand e, bool lazy = false) {
     mailbox_urgent |= e.what == errand::kind::step || e.what == errand::kind::inspect;
     mailbox_bytes += e.bytes;
     mailbox.push_back(std::move(e));
-    return !lazy && !mailbox_can_wait() && take_desk();
+    const bool mine = !lazy && !mailbox_can_wait() && take_desk();
+    held.unlock();
+    if (mine)
+      decide();
   }
   /// While an append is under way no change can be answered: a little is left to whoever comes with the append's outcome, or to the owner
   /// when that takes long.
@@ -600,10 +602,7 @@ struct shard_host::body {
     e.order.what = std::move(what);
     e.done = [](const answer&) {};
     ++charged;
-    const bool mine = bring(std::move(e));
-    lock.unlock();
-    if (mine)
-      decide();
+    bring(std::move(lock), std::move(e));
   }
 
   // ---- the clerk -----------------------------------------------------------------------------------------------------------------
@@ -699,10 +698,7 @@ ticket shard_host::submit(command what, std::uint64_t bytes, completion done) {
   e.done = std::move(done);
   b.charged_most = std::max(b.charged_most, ++b.charged);
   b.charged_bytes_most = std::max(b.charged_bytes_most, b.charged_bytes += bytes);
-  const bool mine = b.bring(std::move(e), lazy);
-  lock.unlock();
-  if (mine)
-    b.decide();
+  b.bring(std::move(lock), std::move(e), lazy);
   return from;
 }
 
@@ -714,10 +710,7 @@ void shard_host::forget(ticket from) {
   errand e;
   e.what = errand::kind::forget;
   e.from = from;
-  const bool mine = b.bring(std::move(e));
-  lock.unlock();
-  if (mine)
-    b.decide();
+  b.bring(std::move(lock), std::move(e));
 }
 
 void shard_host::inspect(std::function<void(host_view)> done) {
@@ -731,10 +724,7 @@ void shard_host::inspect(std::function<void(host_view)> done) {
   e.what = errand::kind::inspect;
   e.seen = std::move(done);
   e.lane = b.own_lane();
-  const bool mine = b.bring(std::move(e));
-  lock.unlock();
-  if (mine)
-    b.decide();
+  b.bring(std::move(lock), std::move(e));
 }
 
 std::string shard_host::why_not_ready() const {
@@ -758,18 +748,13 @@ void shard_host::step() {
   auto& b = *body_;
   auto stepped = std::make_shared<std::promise<void>>();
   auto future = stepped->get_future();
-  bool mine = false;
-  {
-    std::lock_guard lock{b.gate};
-    if (b.now_is != body::phase::open)
-      return;
-    errand e;
-    e.what = errand::kind::step;
-    e.stepped = std::move(stepped);
-    mine = b.bring(std::move(e));
-  }
-  if (mine)
-    b.decide();
+  std::unique_lock lock{b.gate};
+  if (b.now_is != body::phase::open)
+    return;
+  errand e;
+  e.what = errand::kind::step;
+  e.stepped = std::move(stepped);
+  b.bring(std::move(lock), std::move(e));
   future.wait();
 }
 

@@ -4,7 +4,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 
-#include <thread>
 #include <utility>
 
 #include <pthread.h>
@@ -20,14 +19,18 @@ struct io_thread::body {
   std::thread thread;
 };
 
-io_thread::io_thread() : body_(std::make_unique<body>()) {
-  // Signals belong to the program's own threads.
+std::thread start_thread(const char* name, std::function<void()> run) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  body_->thread = std::thread([io = body_->io] { io->run(); });
+  std::thread started{std::move(run)};
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_setname_np(body_->thread.native_handle(), "sallyport-io");
+  pthread_setname_np(started.native_handle(), name);
+  return started;
+}
+
+io_thread::io_thread() : body_(std::make_unique<body>()) {
+  body_->thread = start_thread("sallyport-io", [io = body_->io] { io->run(); });
 }
 
 io_thread::~io_thread() {

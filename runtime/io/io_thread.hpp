@@ -3,12 +3,16 @@
 
 #include <functional>
 #include <memory>
+#include <thread>
 
 namespace boost::asio {
 class io_context;
 }
 
 namespace sallyport::io {
+
+/// Signals belong to the program's own threads: this one has them all blocked.
+[[nodiscard]] std::thread start_thread(const char* name, std::function<void()> run);
 
 class io_thread {
 public:
