@@ -132,17 +132,21 @@ void play::start_agent(agent& a) {
   a.state = "up";
 }
 
+void play::stop(process& life, const std::string& name) {
+  life.signal(SIGTERM); // Drains.
+  if (const auto code = life.wait(patience); code != 0)
+    throw std::runtime_error(name + (code ? " ended with code " + std::to_string(*code) : " did not end") + " when asked to stop");
+}
+
+void play::stop_agent(agent& a) {
+  stop(a.life, a.name);
+  a.state = "down";
+}
+
 void play::stop_everything() {
   for (auto& a : agents_)
-    a.life.signal(SIGTERM); // Drains.
-  for (auto& a : agents_)
-    if (const auto code = a.life.wait(patience); code != 0)
-      throw std::runtime_error(a.name + (code ? " ended with code " + std::to_string(*code) : " did not end")
-                               + " when asked to stop");
-  hub_.signal(SIGTERM);
-  if (const auto code = hub_.wait(patience); code != 0)
-    throw std::runtime_error("the hub" + (code ? " ended with code " + std::to_string(*code) : " did not end")
-                             + " when asked to stop");
+    stop_agent(a);
+  stop(hub_, "the hub");
 }
 
 // ---- watching -------------------------------------------------------------------------------------------------------------------
@@ -254,6 +258,7 @@ void play::kill_agent(agent& a, std::size_t burst_size) {
       // Frozen, it can settle nothing between the hub's answer and its death: the number is the one it dies with. And the worst moment to
       // die is when the database has what the hub has not heard of.
       a.life.signal(SIGSTOP);
+      std::this_thread::sleep_for(10ms); // What it had just sent is still counted.
       if (has_work()) {
         a.life.kill();
         a.state = "killed";
@@ -293,13 +298,15 @@ void play::kill_hub() {
   }
 }
 
-void play::kill_agents_until_doubled() {
-  for (std::size_t turn = 0; target_->duplicates() == 0 && sending_ < records_.size(); ++turn) {
-    auto& a = agents_[turn % agents_.size()];
-    kill_agent(a, burst / 5);
-    start_agent(a);
+void play::kill_agent_until_doubled(agent& victim, agent& other) {
+  // Alone, so that what the database has and the hub has not heard of is the victim's, and not the other's who will settle it.
+  stop_agent(other);
+  while (target_->duplicates() == 0 && sending_ < records_.size()) {
+    kill_agent(victim, burst / 5);
+    start_agent(victim);
     drain();
   }
+  start_agent(other);
 }
 
 sallyport::wire::group_view play::drain() {
@@ -400,7 +407,7 @@ int play::perform() {
   feed(records_.size() * 3 / 5, 11.5);
   kill_hub();
   if (!options_.inbox)
-    kill_agents_until_doubled();
+    kill_agent_until_doubled(victim, agents_.back());
   feed(records_.size(), 18);
   drain();
   screen_.say("everything is settled");

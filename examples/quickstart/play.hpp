@@ -55,6 +55,8 @@ private:
   void start_hub();
   void start_agent(agent& a);
   void write_agent_config(agent& a);
+  void stop(process& life, const std::string& name);
+  void stop_agent(agent& a);
   void stop_everything();
 
   // -- watching
@@ -71,7 +73,7 @@ private:
   void finish_sending(process sender);
   void kill_agent(agent& a, std::size_t burst_size);
   void kill_hub();
-  void kill_agents_until_doubled();
+  void kill_agent_until_doubled(agent& victim, agent& other);
   /// Waits until everything sent is settled; what the hub said then.
   sallyport::wire::group_view drain();
   bool call_reads_a_row_back();
