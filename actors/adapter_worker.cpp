@@ -191,7 +191,7 @@ wire::settlement to_settlement(const wire::grant& grant, adapters::outcome o) {
 
 worker_actor spawn_worker(caf::actor_system& system, std::shared_ptr<agent_context> context, runtime::connection_index connection,
                           std::size_t number, adapter_host_actor host) {
-  if (context->own_threads)
+  if (context->own_threads && context->connections[connection].adapter.about.blocks)
     return system.spawn<caf::detached>(worker, std::move(context), connection, number, std::move(host));
   return system.spawn(worker, std::move(context), connection, number, std::move(host));
 }

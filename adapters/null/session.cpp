@@ -80,7 +80,8 @@ factory make_factory(const settings& s) {
            .effect = wire::effect_promise::idempotent,
            .fingerprint = "null:",
            .batch_max = s.batch_max,
-           .workers = s.workers},
+           .workers = s.workers,
+           .blocks = s.latency > milliseconds::zero()},
           [s]() -> std::unique_ptr<adapter> { return std::make_unique<null_adapter>(s); }};
 }
 
