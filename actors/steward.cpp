@@ -19,7 +19,7 @@ namespace {
 
 constexpr milliseconds grace_of_drain{2'000}; // For running work to heed its signal when the drain's time is up.
 constexpr milliseconds grace_of_stop{500};
-constexpr milliseconds farewell{5'000}; // For the last words to the hub.
+constexpr milliseconds last_words{5'000}; // To the hub.
 
 using runtime::agent_event;
 using runtime::end_reason;
@@ -177,13 +177,13 @@ struct steward_state {
     order.grace = at == phase::draining ? std::min(order.grace, grace) : grace;
     at = phase::draining;
     send_drain();
-    wake_in(std::max(order.until - context->now(), milliseconds{0}) + order.grace + farewell);
+    wake_in(std::max(order.until - context->now(), milliseconds{0}) + order.grace + last_words);
   }
 
   void send_drain() {
     if (!unit)
       return; // As soon as it has been restarted, or the alarm rings.
-    const auto limit = std::max(order.until - context->now(), milliseconds{0}) + order.grace + 2 * farewell;
+    const auto limit = std::max(order.until - context->now(), milliseconds{0}) + order.grace + 2 * last_words;
     self->request(unit->leases, limit, atom::drain{}, order)
       .then([this](atom::done) { stop_tree(end_reason::drained, ""); },
             [this](const caf::error& e) {

@@ -15,7 +15,7 @@ namespace sallyport::cli {
 
 namespace {
 
-struct variables {
+struct agent_variables {
   std::string config_file, log_level = "info";
 };
 
@@ -55,7 +55,7 @@ agent_end attend(service& system, agent& running) {
   }
 }
 
-exit_code run_agent(const variables& v, const adapter_kinds& kinds) {
+exit_code run_agent(const agent_variables& v, const adapter_kinds& kinds) {
   std::string warnings;
   auto loaded = load_agent_file(v.config_file, kinds, warnings);
   if (!loaded)
@@ -93,7 +93,7 @@ exit_code run_agent(const variables& v, const adapter_kinds& kinds) {
 } // namespace
 
 void add_agent_command(command& program, const adapter_kinds& kinds) {
-  auto v = std::make_shared<variables>();
+  auto v = std::make_shared<agent_variables>();
   program.sub("agent", "Run an agent: takes messages from the hub and does them on local systems.")
     .required_option("--config FILE", v->config_file, "The agent's file (`sallyport config example agent`).")
     .choice("--log-level LEVEL", v->log_level, log_levels(), "How much to log on stderr (default: info).")

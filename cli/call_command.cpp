@@ -15,7 +15,7 @@ namespace sallyport::cli {
 
 namespace {
 
-struct variables {
+struct call_variables {
   hub_options hub;
   std::string group, connection, json, id;
   wrap_rules wrap{.source = "sallyport-call", .type = "sallyport.call"};
@@ -30,14 +30,14 @@ std::string fresh_id() {
   return out;
 }
 
-result<std::string> event_of(const variables& v) {
+result<std::string> event_of(const call_variables& v) {
   auto json = v.json == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : v.json;
   auto rules = v.wrap;
   rules.id = v.id.empty() ? fresh_id() : v.id;
   return to_event(json, 1, rules);
 }
 
-exit_code call(const variables& v) {
+exit_code call(const call_variables& v) {
   const auto target = connection_path(v.group, v.connection, "/calls");
   if (!target)
     return report("call", exit_code::usage, target.err().detail);
@@ -73,7 +73,7 @@ exit_code call(const variables& v) {
 } // namespace
 
 void add_call_command(command& program) {
-  auto v = std::make_shared<variables>();
+  auto v = std::make_shared<call_variables>();
   auto c = program.sub("call", "Ask a local system and wait for its answer.");
   c.argument("GROUP", v->group, "The group that reaches the local system.")
     .argument("CONNECTION", v->connection, "The local system.")

@@ -12,12 +12,12 @@ namespace sallyport::cli {
 
 namespace {
 
-struct variables {
+struct hub_variables {
   std::string config_file, listen, data, cert, key, log_level = "info";
   bool dev = false;
 };
 
-result<config::hub_settings> settings_of(const variables& v, std::string& warnings) {
+result<config::hub_settings> settings_of(const hub_variables& v, std::string& warnings) {
   config::hub_settings s;
   if (!v.config_file.empty()) {
     auto loaded = load_hub_file(v.config_file, v.dev, warnings);
@@ -46,7 +46,7 @@ result<config::hub_settings> settings_of(const variables& v, std::string& warnin
   return s;
 }
 
-exit_code hub(const variables& v) {
+exit_code hub(const hub_variables& v) {
   std::string warnings;
   const auto settings = settings_of(v, warnings);
   if (!settings)
@@ -79,7 +79,7 @@ exit_code hub(const variables& v) {
 } // namespace
 
 void add_hub_command(command& program) {
-  auto v = std::make_shared<variables>();
+  auto v = std::make_shared<hub_variables>();
   program.sub("hub", "Run a hub: keeps messages until they are settled and grants them to agents.")
     .option("--config FILE", v->config_file, "The hub's file (`sallyport config example hub`).")
     .option("--listen HOST:PORT", v->listen, "Where to listen; port 0 takes a free one. The address is printed.")

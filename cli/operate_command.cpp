@@ -15,7 +15,7 @@ namespace sallyport::cli {
 
 namespace {
 
-struct variables {
+struct operate_variables {
   hub_options hub;
   std::string group, connection, message;
   std::vector<std::string> messages;
@@ -30,7 +30,7 @@ wall_time now() {
 
 // ---- status ----------------------------------------------------------------
 
-result<std::string> look(const ask_hub& ask, const variables& v) {
+result<std::string> look(const ask_hub& ask, const operate_variables& v) {
   const auto reply = ask({.target = v.group.empty() ? "/v1/groups" : "/v1/groups/" + v.group});
   if (!reply)
     return reply.err();
@@ -51,7 +51,7 @@ result<std::string> look(const ask_hub& ask, const variables& v) {
   return status_text(groups, now());
 }
 
-exit_code status(const variables& v) {
+exit_code status(const operate_variables& v) {
   if (!v.group.empty() && !is_valid_name(v.group))
     return report("status", exit_code::usage, "\"" + v.group + "\" is not the name of a group");
   const auto ask = connect(v.hub);
@@ -75,7 +75,7 @@ exit_code status(const variables& v) {
 
 // ---- explain ----------------------------------------------------------------
 
-exit_code explain(const variables& v) {
+exit_code explain(const operate_variables& v) {
   if (!parse_message_id(v.message))
     return report("explain", exit_code::usage,
                   "\"" + v.message + "\" is not a message's id; `sallyport dead list` and enqueue replies have them");
@@ -99,7 +99,7 @@ exit_code explain(const variables& v) {
 
 // ---- dead letters ----------------------------------------------------------------
 
-exit_code list_dead(const variables& v) {
+exit_code list_dead(const operate_variables& v) {
   const auto path = connection_path(v.group, v.connection, "/dead");
   if (!path)
     return report("dead list", exit_code::usage, path.err().detail);
@@ -135,7 +135,7 @@ exit_code list_dead(const variables& v) {
   return exit_code::ok;
 }
 
-exit_code redrive(const variables& v) {
+exit_code redrive(const operate_variables& v) {
   const auto path = connection_path(v.group, v.connection, "/dead/redrive");
   if (!path)
     return report("dead redrive", exit_code::usage, path.err().detail);
@@ -162,7 +162,7 @@ exit_code redrive(const variables& v) {
 
 // ---- pause and resume ----------------------------------------------------------------
 
-exit_code set_paused(const variables& v, bool paused) {
+exit_code set_paused(const operate_variables& v, bool paused) {
   const std::string name = paused ? "pause" : "resume";
   const auto path = connection_path(v.group, v.connection, "");
   if (!path)
@@ -184,14 +184,14 @@ exit_code set_paused(const variables& v, bool paused) {
   return exit_code::ok;
 }
 
-void add_queue_arguments(command& c, variables& v) {
+void add_queue_arguments(command& c, operate_variables& v) {
   c.argument("GROUP", v.group, "The group.").argument("CONNECTION", v.connection, "The connection.");
 }
 
 } // namespace
 
 void add_status_command(command& program) {
-  auto v = std::make_shared<variables>();
+  auto v = std::make_shared<operate_variables>();
   auto c = program.sub("status", "Show groups, agents, connections and how many messages wait.");
   add_hub_options(c, v->hub);
   c.option("--group NAME", v->group, "Only this group.")
@@ -203,7 +203,7 @@ void add_status_command(command& program) {
 }
 
 void add_explain_command(command& program) {
-  auto v = std::make_shared<variables>();
+  auto v = std::make_shared<operate_variables>();
   auto c = program.sub("explain", "Tell a message's life: who had it, under which fence, how it ended.");
   c.argument("MESSAGE", v->message, "Its id, m...-...");
   add_hub_options(c, v->hub);
@@ -213,7 +213,7 @@ void add_explain_command(command& program) {
 }
 
 void add_dead_commands(command& program) {
-  auto v = std::make_shared<variables>();
+  auto v = std::make_shared<operate_variables>();
   auto family = program.sub("dead", "List dead letters, or give them another chance.");
   auto list = family.sub("list", "List a queue's dead letters, the oldest first.");
   add_queue_arguments(list, *v);
@@ -236,7 +236,7 @@ void add_dead_commands(command& program) {
 
 void add_pause_commands(command& program) {
   for (const bool paused : {true, false}) {
-    auto v = std::make_shared<variables>();
+    auto v = std::make_shared<operate_variables>();
     auto c = paused ? program.sub("pause", "Keep a queue's messages until it is resumed; what is granted goes on.")
                     : program.sub("resume", "Let a paused queue go on.");
     add_queue_arguments(c, *v);

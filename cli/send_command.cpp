@@ -18,7 +18,7 @@ namespace {
 
 using steady = std::chrono::steady_clock;
 
-struct variables {
+struct send_variables {
   hub_options hub;
   std::string group, connection, file = "-", items;
   wrap_rules wrap;
@@ -89,7 +89,7 @@ std::string base_name(const std::string& path) {
 
 class sending {
 public:
-  sending(variables v, ask_hub ask, std::string target, const input_file& file)
+  sending(send_variables v, ask_hub ask, std::string target, const input_file& file)
     : v_(std::move(v)),
       reader_(file.fd(), v_.items),
       progress_(!v_.quiet, file.size()),
@@ -181,7 +181,7 @@ private:
     return sender_.totals().sent() > 0 ? exit_code::partly : exit_code_of(why.code);
   }
 
-  variables v_;
+  send_variables v_;
   input_reader reader_;
   progress progress_;
   sender sender_;
@@ -189,7 +189,7 @@ private:
   steady::time_point began_ = steady::now();
 };
 
-exit_code send(variables v) {
+exit_code send(send_variables v) {
   const auto target = connection_path(v.group, v.connection, "/messages");
   if (!target)
     return report("send", exit_code::usage, target.err().detail);
@@ -207,7 +207,7 @@ exit_code send(variables v) {
 } // namespace
 
 void add_send_command(command& program) {
-  auto v = std::make_shared<variables>();
+  auto v = std::make_shared<send_variables>();
   auto c = program.sub("send", "Send events, or plain JSON records, from a file or standard input.");
   c.argument("GROUP", v->group, "The group that reaches the local system.")
     .argument("CONNECTION", v->connection, "The local system.")

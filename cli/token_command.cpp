@@ -9,7 +9,7 @@ namespace sallyport::cli {
 
 namespace {
 
-struct variables {
+struct token_variables {
   std::string data, role, note, id;
   std::vector<std::string> groups;
 };
@@ -21,7 +21,7 @@ std::string join(const std::vector<std::string>& words) {
   return out;
 }
 
-exit_code make(const variables& v) {
+exit_code make(const token_variables& v) {
   for (const auto& group : v.groups)
     if (group != "*" && !is_valid_name(group))
       return report("token new", exit_code::usage,
@@ -39,7 +39,7 @@ exit_code make(const variables& v) {
   return exit_code::ok;
 }
 
-exit_code list(const variables& v) {
+exit_code list(const token_variables& v) {
   const auto file = config::token_file::load(config::token_path(v.data));
   if (!file)
     return report("token list", file.err());
@@ -50,7 +50,7 @@ exit_code list(const variables& v) {
   return exit_code::ok;
 }
 
-exit_code revoke(const variables& v) {
+exit_code revoke(const token_variables& v) {
   const auto gone = config::revoke_token(v.data, v.id);
   if (!gone)
     return report("token revoke", gone.err());
@@ -62,7 +62,7 @@ exit_code revoke(const variables& v) {
 } // namespace
 
 void add_token_commands(command& program) {
-  auto v = std::make_shared<variables>();
+  auto v = std::make_shared<token_variables>();
   auto family = program.sub("token", "Make, list and revoke bearer tokens; works beside a running hub.");
   const std::string where = "The hub's data directory.";
   family.sub("new", "Make a token and print it, once.")

@@ -16,6 +16,10 @@ target_compile_options(sallyport_build_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Woverloaded-virtual -fno-omit-frame-pointer
   -Wno-missing-field-initializers # Our structs say their defaults beside each member.
   $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>) # GCC 12 sees moved-from variants as such when it optimises.
+if(CMAKE_UNITY_BUILD)
+  # There every file is an included one, of which GCC assumes that others include it too.
+  target_compile_options(sallyport_build_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endif()
 if(SALLYPORT_WERROR)
   target_compile_options(sallyport_build_flags INTERFACE -Werror)
 endif()

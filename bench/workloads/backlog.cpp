@@ -22,7 +22,7 @@ struct lengths {
   std::size_t rounds;
 };
 
-run_spec spec_of() {
+run_spec backlog_spec() {
   run_spec spec;
   spec.bytes = event_bytes;
   return spec;
@@ -34,7 +34,7 @@ struct flow {
 
 flow measure_flow(stage& on, const lengths& l) {
   constexpr std::uint64_t more_than_can_be_sent = 50'000'000;
-  const auto spec = spec_of();
+  const auto spec = backlog_spec();
   stage::step s(on, more_than_can_be_sent);
   s.clients.produce(0, s.first(), more_than_can_be_sent, spec, 0);
   s.clients.wait_ready(s.b, 0, 1);
@@ -64,9 +64,9 @@ flow measure_flow(stage& on, const lengths& l) {
 void level(stage& on, std::uint64_t n) {
   const auto waiting = on.at().unacknowledged();
   if (waiting < n - n / 20)
-    on.fill(n - waiting, spec_of());
+    on.fill(n - waiting, backlog_spec());
   else if (waiting > n + std::max<std::uint64_t>(n / 20, 20'000))
-    on.take(waiting - n, spec_of());
+    on.take(waiting - n, backlog_spec());
 }
 
 void measure_size(const plan& p, findings& f, const system& what, std::uint64_t n, const lengths& l) {
@@ -82,7 +82,7 @@ void measure_size(const plan& p, findings& f, const system& what, std::uint64_t 
   stage on(what, *at, folder.path());
   const auto empty = own_memory_of(on.at().processes());
   p.say("W5 " + what.name + ": filling " + short_number(n));
-  add("fill", "msg/s", true, static_cast<double>(n) / on.fill(n, spec_of()));
+  add("fill", "msg/s", true, static_cast<double>(n) / on.fill(n, backlog_spec()));
   const auto full = own_memory_of(on.at().processes());
   add("server memory", "MB", false, static_cast<double>(full) / 1e6);
   if (n >= 100'000) // Below it is lost in what a server allocates anyway.
@@ -104,7 +104,7 @@ void measure_size(const plan& p, findings& f, const system& what, std::uint64_t 
     if (n < 2 * l.drain)
       continue;
     level(on, n);
-    add("drain", "msg/s", true, on.take(l.drain, spec_of()));
+    add("drain", "msg/s", true, on.take(l.drain, backlog_spec()));
   }
   p.say("W5 " + what.name + ": " + short_number(n) + " done");
 }
@@ -129,7 +129,7 @@ void judge(findings& f, const std::string& largest) {
     f.targets.push_back({"W5", "restart with " + largest + " waiting takes at most 20 s", 20, seconds, false});
 }
 
-void measure(const plan& p, findings& f) {
+void measure_backlog(const plan& p, findings& f) {
   const lengths l = p.quick ? lengths{milliseconds(400), milliseconds(1200), 50'000, 1}
                             : lengths{milliseconds(1000), milliseconds(4000), 50'000, std::min<std::size_t>(p.rounds, 3)};
   // Of one message with its entries in every index, generously; what does not fit is not begun.
@@ -176,7 +176,7 @@ workload backlog_workload() {
            "Systems follow one another, because each size is a state that takes long to build.";
   w.x_title = "messages waiting";
   w.x_log = true;
-  w.measure = measure;
+  w.measure = measure_backlog;
   w.drawn = {"throughput", "drain", "memory per waiting message", "restart"};
   w.headline_point = "100 k";
   return w;

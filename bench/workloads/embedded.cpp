@@ -8,7 +8,7 @@ namespace sallyport::bench {
 
 namespace {
 
-void measure(const plan& p, findings& out) {
+void measure_embedded(const plan& p, findings& out) {
   if (std::none_of(p.chosen.begin(), p.chosen.end(), [](const system* s) { return s->name == "sallyport"; }))
     return;
   turns all(p, out, "W10");
@@ -42,7 +42,7 @@ workload embedded_workload() {
   w.text = "W1, with two agents of one group inside one program: one caf::actor_system of the embedder's, whose adapter is a C++ "
            "class of its own. "
            "It takes turns with W1 itself, where each agent is a process with the null adapter. Peers have nothing like it.";
-  w.measure = measure;
+  w.measure = measure_embedded;
   w.drawn = {"throughput"};
   w.headline_point = "embedded";
   return w;

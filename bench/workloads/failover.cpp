@@ -25,7 +25,7 @@ double seconds_between(std::uint64_t from_ns, std::uint64_t to_ns) {
   return to_ns > from_ns ? static_cast<double>(to_ns - from_ns) / 1e9 : 0;
 }
 
-run_spec spec_of() {
+run_spec failover_spec() {
   run_spec spec;
   spec.window = window;
   return spec;
@@ -38,9 +38,9 @@ void expect(const system& what, bool held, const std::string& otherwise) {
 
 // The victim alone gets what its window takes and never finishes it.
 void give_to_victim(stage& on, stage::step& s) {
-  s.clients.consume(victim_seat, spec_of(), 0, never_us);
+  s.clients.consume(victim_seat, failover_spec(), 0, never_us);
   s.clients.wait_ready(s.b, victim_seat, 1);
-  s.clients.produce(producer_seat, s.first(), window, spec_of(), 0);
+  s.clients.produce(producer_seat, s.first(), window, failover_spec(), 0);
   s.clients.wait_ready(s.b, producer_seat, 1);
   s.b.page().go.store(1);
   expect(on.what(),
@@ -54,7 +54,7 @@ void give_to_victim(stage& on, stage::step& s) {
 double take_over(stage& on, seconds lease) {
   stage::step s(on, window);
   give_to_victim(on, s);
-  s.clients.consume(other_seat, spec_of(), 0);
+  s.clients.consume(other_seat, failover_spec(), 0);
   s.clients.wait_ready(s.b, other_seat, 1);
   // What the victim had not taken is not its work: the other has it all before the kill.
   auto seen = ~std::uint64_t{0};
@@ -79,7 +79,7 @@ double restart_agent(stage& on) {
   give_to_victim(on, s);
   s.clients.kill(victim_seat);
   const auto begin = now_ns();
-  s.clients.consume(victim_seat, spec_of(), 0);
+  s.clients.consume(victim_seat, failover_spec(), 0);
   expect(on.what(), wait_until([&] { return s.b.marked() == window; }, seconds(60)),
          "the restarted agent did not get its work back");
   const auto last = s.b.seat(victim_seat).last_ns.load();
@@ -95,10 +95,10 @@ struct hub_restart {
 hub_restart kill_hub(stage& on) {
   constexpr std::uint64_t before = 2'000, after = 256;
   stage::step s(on, before + after);
-  s.clients.consume(victim_seat, spec_of(), 0);
-  s.clients.consume(other_seat, spec_of(), 0);
+  s.clients.consume(victim_seat, failover_spec(), 0);
+  s.clients.consume(other_seat, failover_spec(), 0);
   s.clients.wait_ready(s.b, victim_seat, 2);
-  s.clients.produce(producer_seat, s.first(), before, spec_of(), 0);
+  s.clients.produce(producer_seat, s.first(), before, failover_spec(), 0);
   s.b.page().go.store(1);
   expect(on.what(), wait_until([&] { return s.b.marked() == before; }, seconds(60)), "messages did not flow before the kill");
   const auto killed = now_ns();
@@ -108,7 +108,7 @@ hub_restart kill_hub(stage& on) {
   hub_restart took;
   took.served = seconds_between(killed, now_ns());
   constexpr std::size_t second_producer = 3;
-  s.clients.produce(second_producer, s.first() + before, after, spec_of(), 0);
+  s.clients.produce(second_producer, s.first() + before, after, failover_spec(), 0);
   expect(on.what(), wait_until([&] { return s.b.marked() == before + after; }, seconds(60)),
          "messages did not flow after the hub's restart");
   took.flowing = seconds_between(killed, std::max(s.b.seat(victim_seat).last_ns.load(), s.b.seat(other_seat).last_ns.load()));
@@ -121,7 +121,7 @@ double longest(const findings& f, const std::string& point, const char* what) {
   return m != nullptr && !m->rounds.empty() ? *std::max_element(m->rounds.begin(), m->rounds.end()) : -1;
 }
 
-void measure(const plan& p, findings& f) {
+void measure_failover(const plan& p, findings& f) {
   const std::size_t rounds = p.quick ? 1 : std::min<std::size_t>(p.rounds, 3);
   const auto leases = p.quick ? std::vector{seconds(2)} : std::vector{seconds(2), seconds(10)};
   for (const auto lease : leases) {
@@ -177,7 +177,7 @@ workload fail_over_workload() {
            "again at once (from its start until it has taken all it held), and the hub killed and started again "
            "(from the kill until it serves, and until an event sent then is with an agent).";
   w.x_title = "lease, s";
-  w.measure = measure;
+  w.measure = measure_failover;
   w.drawn = {"killed consumer's work is taken over"};
   return w;
 }

@@ -198,7 +198,7 @@ void measure_agent(const plan& p, const report& out) {
           static_cast<double>(resident_memory_of(agent.pid())) / 1e6);
 }
 
-void measure(const plan& p, findings& f) {
+void measure_fan(const plan& p, findings& f) {
   const auto ours = std::find_if(p.chosen.begin(), p.chosen.end(), [](const system* s) { return s->package.empty(); });
   if (ours == p.chosen.end())
     return;
@@ -250,7 +250,7 @@ workload fan_workload() {
            "8 in flight, going round over the groups. And one real agent process, idle.";
   w.x_title = "agents";
   w.x_log = true;
-  w.measure = measure;
+  w.measure = measure_fan;
   w.drawn = {"idle processor time of the hub", "hub memory", "a message reaches one of them"};
   w.headline_point = "1 k agents";
   return w;

@@ -21,7 +21,7 @@ double part_achieved(const run_figures& f, double rate) {
   return std::min(1.0, wanted / std::max(f.seconds - usual, 1e-9));
 }
 
-void measure(const plan& p, findings& out) {
+void measure_latency(const plan& p, findings& out) {
   turns all(p, out, "W2");
   all.enter_all();
   all.each("warm-up", [&](turns::entry& e) { (void)all.run(e, {.messages = 5'000}); });
@@ -96,7 +96,7 @@ workload latency_workload() {
            "nothing else.";
   w.x_title = "events a second";
   w.x_log = true;
-  w.measure = measure;
+  w.measure = measure_latency;
   w.drawn = {"latency p99", "latency p50", "latency p99.9"};
   w.headline_point = "2000 msg/s";
   return w;

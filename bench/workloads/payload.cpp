@@ -29,7 +29,7 @@ run_spec spec_of(std::size_t bytes, std::uint64_t messages) {
   return {.messages = messages, .bytes = bytes, .batch = batch, .window = 2 * batch};
 }
 
-void measure(const plan& p, findings& out) {
+void measure_payload(const plan& p, findings& out) {
   turns all(p, out, "W4");
   all.enter_all();
   const double seconds = p.quick ? 1 : 3;
@@ -78,7 +78,7 @@ workload payload_workload() {
              "as much on their way. MB are millions of bytes of events, counted once.";
   w.x_title = "bytes of an event";
   w.x_log = true;
-  w.measure = measure;
+  w.measure = measure_payload;
   w.drawn = {"data rate", "throughput"};
   w.headline_point = "16 KiB";
   return w;

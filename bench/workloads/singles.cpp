@@ -23,7 +23,7 @@ run_spec shape(std::size_t producers, bool processes, std::uint64_t messages) {
   return {.messages = messages, .batch = 1, .in_flight = processes ? 1 : producers, .producers = processes ? producers : 1};
 }
 
-void measure(const plan& p, findings& out) {
+void measure_singles(const plan& p, findings& out) {
   struct choice {
     bool processes = false;
     std::uint64_t messages = 0;
@@ -90,7 +90,7 @@ workload singles_workload() {
            "\"as many processes\" marks the latter.";
   w.x_title = "producers";
   w.x_log = true;
-  w.measure = measure;
+  w.measure = measure_singles;
   w.drawn = {"throughput", "acknowledge p99"};
   w.headline_point = "64 producers";
   return w;

@@ -12,7 +12,7 @@ namespace sallyport::bench {
 
 namespace {
 
-void measure(const plan& p, findings& f) {
+void measure_sql(const plan& p, findings& f) {
   const std::uint64_t messages = p.quick ? 40'000 : 200'000;
   const std::size_t rounds = p.quick ? 2 : p.rounds;
   std::optional<testing::postgres_server> target;
@@ -113,7 +113,7 @@ workload sql_workload() {
            "least once: batches of 256, one transaction of one statement per batch with one array per column in "
            "binary form (as fast here as COPY, and one round trip less), acknowledged after its commit. After each "
            "round the rows are counted. CPU is user and system time of all processes concerned.";
-  w.measure = measure;
+  w.measure = measure_sql;
   w.drawn = {"throughput", "CPU, all with the database"};
   return w;
 }

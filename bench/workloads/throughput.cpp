@@ -27,7 +27,7 @@ void add_figures(findings& out, const std::string& workload, const std::string& 
   add("server memory", "MB", false, static_cast<double>(f.server_bytes) / 1e6);
 }
 
-void measure(const plan& p, findings& out) {
+void measure_throughput(const plan& p, findings& out) {
   turns all(p, out, "W1");
   all.enter_all();
   all.rounds(
@@ -56,7 +56,7 @@ workload throughput_workload() {
            "event taken. The "
            "latencies are those under full load: they measure queues, not systems. CPU is user and system time of all processes "
            "concerned.";
-  w.measure = measure;
+  w.measure = measure_throughput;
   w.drawn = {"throughput", "CPU, all"};
   return w;
 }

@@ -6,7 +6,7 @@ namespace sallyport::bench {
 
 namespace {
 
-void measure(const plan& p, findings& out) {
+void measure_tls(const plan& p, findings& out) {
   turns all(p, out, "W9");
   for (const auto* what : p.chosen)
     if (what->can_tls) {
@@ -45,7 +45,7 @@ workload tls_workload() {
   w.text = "W1 over TLS, taking turns with W1 itself on a server of its own, for the systems whose driver speaks TLS. "
            "Certificates are checked; "
            "connections are kept, so that handshakes do not count.";
-  w.measure = measure;
+  w.measure = measure_tls;
   w.drawn = {"throughput"};
   w.headline_point = "TLS";
   return w;

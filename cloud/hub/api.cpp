@@ -18,29 +18,12 @@ constexpr std::string_view event_type = "application/cloudevents+json", batch_ty
                            json_type = "application/json";
 constexpr std::size_t idle_body_bytes = 64 << 10; // Read and dropped for operations without a body.
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-}
-
-bool same(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
-}
-
-std::string_view trim(std::string_view text) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!text.empty() && blank(text.front()))
-    text.remove_prefix(1);
-  while (!text.empty() && blank(text.back()))
-    text.remove_suffix(1);
-  return text;
-}
-
 /// Calls f with each part of `text` between separators, trimmed.
 template <class F>
 void each_part(std::string_view text, char separator, F f) {
   while (!text.empty()) {
     const auto end = text.find(separator);
-    f(trim(text.substr(0, end)));
+    f(trim_blanks(text.substr(0, end)));
     text.remove_prefix(end == text.npos ? text.size() : end + 1);
   }
 }
@@ -52,8 +35,8 @@ std::optional<std::string_view> media_type(std::string_view content_type) {
   each_part(content_type, ';', [&](std::string_view part) {
     if (!type)
       type = part;
-    else if (part.size() >= 8 && same(part.substr(0, 8), "charset="))
-      readable = same(part.substr(8), "utf-8") || same(part.substr(8), "\"utf-8\"");
+    else if (part.size() >= 8 && same_word(part.substr(0, 8), "charset="))
+      readable = same_word(part.substr(8), "utf-8") || same_word(part.substr(8), "\"utf-8\"");
   });
   return readable ? type : std::nullopt;
 }
@@ -87,9 +70,9 @@ std::optional<std::uint64_t> number(std::string_view text) {
 std::optional<milliseconds> wait_preference(std::string_view prefer, milliseconds most) {
   std::optional<milliseconds> wait;
   each_part(prefer, ',', [&](std::string_view preference) {
-    if (same(preference, "respond-async"))
+    if (same_word(preference, "respond-async"))
       wait = milliseconds{0};
-    else if (preference.size() > 5 && same(preference.substr(0, 5), "wait="))
+    else if (preference.size() > 5 && same_word(preference.substr(0, 5), "wait="))
       if (auto n = number(preference.substr(5)))
         wait = std::min(most, milliseconds{static_cast<std::int64_t>(std::min<std::uint64_t>(*n, 1'000'000)) * 1000});
   });
@@ -203,20 +186,20 @@ std::optional<error> judge_content(const request_head& head, admission& a) {
   const auto content_type = head.content_type;
   if (kind == body_kind::none)
     return std::nullopt;
-  if (!head.content_encoding.empty() && !same(head.content_encoding, "identity"))
+  if (!head.content_encoding.empty() && !same_word(head.content_encoding, "identity"))
     return make_error(errc::unsupported_media_type, "bodies are read as they are, without a content-encoding");
   const auto type = media_type(content_type).value_or(std::string_view{});
   if (kind == body_kind::events || kind == body_kind::event) {
-    a.batch = kind == body_kind::events && same(type, batch_type);
-    if (a.batch || same(type, event_type))
+    a.batch = kind == body_kind::events && same_word(type, batch_type);
+    if (a.batch || same_word(type, event_type))
       return std::nullopt;
     return make_error(errc::unsupported_media_type,
                       "events come in structured mode: " + std::string{event_type}
                         + (kind == body_kind::events ? " for one, " + std::string{batch_type} + " for an array of them" : "")
                         + "; binary mode (ce- headers) is not read");
   }
-  a.json = same(type, json_type);
-  a.framed = kind == body_kind::frames && same(type, wire::frames_type);
+  a.json = same_word(type, json_type);
+  a.framed = kind == body_kind::frames && same_word(type, wire::frames_type);
   if (a.json || a.framed || (kind == body_kind::json_opt && content_type.empty()))
     return std::nullopt;
   return make_error(errc::unsupported_media_type, "this operation takes " + std::string{json_type}
@@ -225,7 +208,8 @@ std::optional<error> judge_content(const request_head& head, admission& a) {
 
 bool names_frames(std::string_view accept) {
   bool found = false;
-  each_part(accept, ',', [&](std::string_view part) { found = found || same(media_type(part).value_or(""), wire::frames_type); });
+  each_part(accept, ',',
+            [&](std::string_view part) { found = found || same_word(media_type(part).value_or(""), wire::frames_type); });
   return found;
 }
 

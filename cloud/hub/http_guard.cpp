@@ -11,10 +11,6 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 }
 
-bool same(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
-}
-
 bool is_visible(char c) {
   return c > 0x20 && c < 0x7f;
 }
@@ -28,6 +24,10 @@ constexpr std::array<std::string_view, 6> single{"host",          "content-lengt
                                                  "authorization", "content-type",   "expect"};
 
 } // namespace
+
+bool same_word(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+}
 
 bool is_token(std::string_view text) { // RFC 9110, 5.6.2
   constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
@@ -90,13 +90,13 @@ result<void> judge_head(std::string_view head, const head_limits& limits) {
     const auto name = line.substr(0, colon), value = trim_blanks(line.substr(colon + 1));
     if (!is_field_value(value))
       return malformed("a header field has a control character in its value");
-    const auto known = std::find_if(single.begin(), single.end(), [&](std::string_view s) { return same(s, name); });
+    const auto known = std::find_if(single.begin(), single.end(), [&](std::string_view s) { return same_word(s, name); });
     if (known == single.end())
       continue;
     if (++seen[static_cast<std::size_t>(known - single.begin())] > 1)
       return malformed("more than one " + std::string{*known} + " field");
     if (*known == "transfer-encoding") {
-      if (!same(value, "chunked"))
+      if (!same_word(value, "chunked"))
         return malformed("a transfer-encoding other than chunked");
       chunked = true;
     } else if (*known == "content-length") {
@@ -106,7 +106,7 @@ result<void> judge_head(std::string_view head, const head_limits& limits) {
     } else if (*known == "host") {
       if (value.find_first_of(" \t,/@?#\\") != value.npos)
         return malformed("a host that is no host");
-    } else if (*known == "expect" && !same(value, "100-continue")) {
+    } else if (*known == "expect" && !same_word(value, "100-continue")) {
       return malformed("an expectation other than 100-continue");
     }
   }
@@ -139,12 +139,12 @@ bool alters_request(std::string_view trailer_name) {
                                                       "trailer",
                                                       "upgrade",
                                                       "cookie"};
-  return std::any_of(altering.begin(), altering.end(), [&](std::string_view name) { return same(name, trailer_name); });
+  return std::any_of(altering.begin(), altering.end(), [&](std::string_view name) { return same_word(name, trailer_name); });
 }
 
 std::optional<std::string_view> bearer_token(std::string_view authorization) {
   constexpr std::string_view scheme = "bearer ";
-  if (authorization.size() <= scheme.size() || !same(authorization.substr(0, scheme.size()), scheme))
+  if (authorization.size() <= scheme.size() || !same_word(authorization.substr(0, scheme.size()), scheme))
     return std::nullopt;
   return trim_blanks(authorization.substr(scheme.size()));
 }

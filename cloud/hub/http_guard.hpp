@@ -24,6 +24,7 @@ struct head_limits {
 [[nodiscard]] bool is_token(std::string_view text);       // RFC 9110, 5.6.2.
 [[nodiscard]] bool is_field_value(std::string_view text); // Printable, blank, or not ASCII; no NUL, no CR or LF of its own.
 [[nodiscard]] std::string_view trim_blanks(std::string_view text);
+[[nodiscard]] bool same_word(std::string_view a, std::string_view b); // But for the case of ASCII letters.
 
 /// What an Authorization field of the scheme Bearer carries (RFC 6750); nothing when it is of another scheme, or empty.
 [[nodiscard]] std::optional<std::string_view> bearer_token(std::string_view authorization);

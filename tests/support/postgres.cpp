@@ -1,8 +1,9 @@
 #include "tests/support/postgres.hpp"
 
+#include "tests/support/free_port.hpp"
+
 #include <libpq-fe.h>
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
@@ -29,19 +30,6 @@ fs::path binaries() {
     if (auto path = fs::path{"/usr/lib/postgresql"} / std::to_string(version) / "bin"; fs::exists(path / "postgres"))
       return path;
   throw std::runtime_error("no PostgreSQL server is installed (Debian: postgresql)");
-}
-
-std::uint16_t free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0
-      || ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    throw std::runtime_error("no free port");
-  ::close(fd);
-  return ntohs(address.sin_port);
 }
 
 /// Starts a program as user postgres if we are root, with its output in a file.
