@@ -60,7 +60,7 @@ struct plan {
   std::filesystem::path folder;                // Of the whole call; workloads make and remove their own folders below it.
   std::vector<const system*> chosen;           // Ours first.
   bool quick = false;                          // All workloads, all chosen systems, in under ten minutes together.
-  std::size_t rounds = 5;                      // Three when quick.
+  std::size_t rounds = 5;                      // Two when quick.
   std::function<void(const std::string&)> say; // Progress, for people.
   /// Where workloads with the same wishes leave servers for one another, by name, so that a quick run need not start each anew for half a
   /// minute's work; none: everybody starts their own.

@@ -191,7 +191,7 @@ void measure_agent(const plan& p, const report& out) {
   const std::vector<pid_t> it{agent.pid()};
   const auto cpu = fine_cpu_of(it);
   const auto clock = now_ns();
-  std::this_thread::sleep_for(p.quick ? seconds(10) : seconds(30));
+  std::this_thread::sleep_for(p.quick ? seconds(5) : seconds(30));
   const auto used = (fine_cpu_of(it) - cpu) / (static_cast<double>(now_ns() - clock) / 1e9);
   out.add("one idle agent process", 0, "idle processor time of an agent", "% of a core", false, used * 100);
   out.add("one idle agent process", 0, "resident memory of an agent", "MB", false,

@@ -41,7 +41,9 @@ void measure_singles(const plan& p, findings& out) {
       c.messages = all.calibrate(e, shape(producers, false, 512), seconds);
       if (producers == 1)
         return;
-      if (const auto others = all.calibrate(e, shape(producers, true, 512), seconds); others > c.messages)
+      // So many processes take seconds to start: begun with a length that is likely to do.
+      const auto begin = std::max<std::uint64_t>(512, c.messages / 2);
+      if (const auto others = all.calibrate(e, shape(producers, true, begin), seconds); others > c.messages)
         c = {true, others};
     });
 
