@@ -33,13 +33,14 @@ void measure_singles(const plan& p, findings& out) {
   const double seconds = p.quick ? 0.6 : 3;
   const auto crowds = crowds_of(p.quick);
   if (p.quick)
-    out.notes.emplace_back("W3: the quick run has 1 and 64 producers; the full run 16 as well");
+    out.notes.emplace_back(
+      "W3: the quick run has 1 and 64 producers, in one process; the full run 16 as well, and tries as many processes");
   std::map<std::pair<std::string, std::size_t>, choice> chosen;
   for (const auto producers : crowds)
     all.each(point_of(producers) + ", calibration", [&](turns::entry& e) {
       auto& c = chosen[{e.label, producers}];
       c.messages = all.calibrate(e, shape(producers, false, 512), seconds);
-      if (producers == 1)
+      if (producers == 1 || p.quick)
         return;
       // So many processes take seconds to start: begun with a length that is likely to do.
       const auto begin = std::max<std::uint64_t>(512, c.messages / 2);
