@@ -236,6 +236,7 @@ adapters::factory make_typed_adapter(caf::actor_system& system, adapters::traits
                                      std::function<actors::adapter_actor(caf::actor_system&)> spawn) {
   adapters::factory f;
   f.about = std::move(about);
+  f.about.blocks = true; // It waits for the actor.
   f.make = [&system, spawn = std::move(spawn)] { return std::make_unique<actor_adapter>(system, spawn(system)); };
   return f;
 }

@@ -7,6 +7,7 @@
 #include <caf/execution_unit.hpp>
 #include <caf/logger.hpp>
 #include <caf/resumable.hpp>
+#include <caf/scheduled_actor.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
 
 #include <algorithm>
@@ -53,9 +54,20 @@ public:
 
   /// After stop(): releases what was not run, and what is sent by that.
   void release_the_rest() {
-    for (auto rest = take_rest(); !rest.empty(); rest = take_rest())
-      for (auto* what : rest)
-        abstract_coordinator::cleanup_and_release(what);
+    // CAF's own cleanup_and_release() keeps a reference to whom the end of another wakes.
+    struct last_unit final : caf::execution_unit {
+      using execution_unit::execution_unit;
+      void exec_later(caf::resumable* what) override { woken.push_back(what); }
+      std::vector<caf::resumable*> woken;
+    } unit{system_};
+    for (unit.woken = take_rest(); !unit.woken.empty(); unit.woken = take_rest())
+      while (!unit.woken.empty()) {
+        auto* what = unit.woken.back();
+        unit.woken.pop_back();
+        if (what->subtype() == caf::resumable::scheduled_actor)
+          static_cast<caf::scheduled_actor*>(what)->cleanup(caf::make_error(caf::exit_reason::user_shutdown), &unit);
+        caf::intrusive_ptr_release(what);
+      }
   }
 
   /// Any thread.
@@ -161,8 +173,10 @@ public:
     loop_->stop();
     stop_actors();
     loop_->release_the_rest();
+    clock_.cancel_all(); // Of whom nothing but a timer knows, the end may wake others.
     clock_.cancel_dispatch_loop();
     timer_.join();
+    loop_->release_the_rest();
   }
 
   void enqueue(caf::resumable* what) override { loop_->enqueue(what); }

@@ -26,6 +26,13 @@ TEST(null_adapter, a_long_latency_ends_with_the_cancel) {
   EXPECT_EQ(running.get().what, outcome::kind::failed);
 }
 
+TEST(null_adapter, blocks_only_when_it_has_a_latency) {
+  null::settings s;
+  EXPECT_FALSE(null::make_factory(s).about.blocks);
+  s.latency = milliseconds{1};
+  EXPECT_TRUE(null::make_factory(s).about.blocks);
+}
+
 TEST(null_adapter, check_names_every_fault) {
   null::settings s;
   s.batch_max = 0;

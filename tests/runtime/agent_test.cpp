@@ -1,5 +1,6 @@
 // The embedding API as an embedder uses it: a real actor system, adapters on threads of their own, the real hub in the same process.
 #include "runtime/agent.hpp"
+#include "runtime/loop_scheduler.hpp"
 #include "runtime/testing/hub.hpp"
 #include "runtime/typed.hpp"
 #include "tests/support/eventually.hpp"
@@ -9,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -95,6 +97,9 @@ struct embedded_agent : ::testing::Test {
     return s;
   }
   result<agent> try_start(std::vector<agent_connection> connections, const std::string& name = "a") {
+    return try_start(system, std::move(connections), name);
+  }
+  result<agent> try_start(caf::actor_system& in, std::vector<agent_connection> connections, const std::string& name = "a") {
     agent_options options;
     options.connect = hub.transport();
     options.time = hub.time();
@@ -102,7 +107,7 @@ struct embedded_agent : ::testing::Test {
       std::lock_guard lock{mutex};
       events.push_back(e.what);
     };
-    return agent::start(system, settings(name), std::move(connections), std::move(options));
+    return agent::start(in, settings(name), std::move(connections), std::move(options));
   }
   void start(std::vector<agent_connection> connections, const std::string& name = "a") {
     auto a = try_start(std::move(connections), name);
@@ -180,6 +185,34 @@ TEST_F(embedded_agent, settles_a_thousand_messages_once_each_over_several_worker
   auto done = s.performed();
   std::sort(done.begin(), done.end());
   EXPECT_EQ(std::unique(done.begin(), done.end()), done.end());
+}
+
+TEST_F(embedded_agent, calls_an_adapter_that_never_blocks_on_its_own_thread_and_another_on_one_of_the_adapters) {
+  caf::actor_system_config one;
+  prepare(one, actor_threads::one);
+  caf::actor_system on_one{one};
+  const auto loop = runtime::loop_thread(on_one);
+  ASSERT_NE(loop, nullptr);
+  std::atomic<int> on_loop{0}, elsewhere{0};
+  site quick, slow;
+  quick.does = slow.does = [&](auto&) {
+    ++(loop->on_thread() ? on_loop : elsewhere);
+    return adapters::done();
+  };
+  auto never_blocks = quick.adapter();
+  never_blocks.about.blocks = false;
+  auto made = try_start(on_one, {connection(erp, never_blocks), connection(mail, slow.adapter())});
+  ASSERT_TRUE(made.ok()) << to_string(made.err());
+  const auto first = send(1);
+  EXPECT_TRUE(hub.advance_until([&] { return state_of(first) == "settled"; })) << state_of(first);
+  EXPECT_EQ(on_loop, 1);
+  EXPECT_EQ(elsewhere, 0);
+  const auto second = send(2, mail);
+  EXPECT_TRUE(hub.advance_until([&] { return state_of(second) == "settled"; })) << state_of(second);
+  EXPECT_EQ(on_loop, 1);
+  EXPECT_EQ(elsewhere, 1);
+  made->stop();
+  EXPECT_TRUE(made->wait_for(20s));
 }
 
 TEST_F(embedded_agent, keeps_the_order_of_a_key_over_many_workers) {
