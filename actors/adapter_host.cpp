@@ -80,21 +80,23 @@ struct adapter_host_state {
     auto free = std::find_if(workers.begin(), workers.end(), [](auto& w) { return !w.order && !w.probing; });
     if (free == workers.end()) // One that probes will be free soon.
       free = std::find_if(workers.begin(), workers.end(), [](auto& w) { return !w.order; });
-    if (failure || free == workers.end()) {
-      // It was on its way when we began to leave.
-      auto back = std::make_shared<runtime::outcome_batch>();
-      back->id = jobs->id;
-      back->connection = connection;
-      for (const auto& g : jobs->grants)
-        back->items.push_back(runtime::give_back(g.message, g.fence));
-      return tell(std::move(back));
-    }
+    if (failure || free == workers.end())
+      return give_back(*jobs); // It was on its way when we began to leave.
     auto order = std::make_shared<work_order>();
     order->jobs = jobs;
     order->signals = std::make_unique<adapters::cancel_signal[]>(jobs->grants.size());
     free->order = std::move(order);
     free->started_at = context->now();
     self->send(free->handle, free->order);
+  }
+
+  void give_back(const runtime::job_batch& jobs) {
+    auto back = std::make_shared<runtime::outcome_batch>();
+    back->id = jobs.id;
+    back->connection = connection;
+    for (const auto& g : jobs.grants)
+      back->items.push_back(runtime::give_back(g.message, g.fence));
+    tell(std::move(back));
   }
 
   void tell(outcomes_ptr outcomes) {
@@ -114,6 +116,8 @@ struct adapter_host_state {
     }
     if (r.was_probe)
       w.probing = false;
+    if (r.was_probe && r.threw && w.order) // Handed over while it probed; it has ended without a look at it.
+      give_back(*std::exchange(w.order, nullptr)->jobs);
     if (r.outcomes) {
       w.order = nullptr;
       tell(r.outcomes);

@@ -1,4 +1,4 @@
-// The WORKER: owns one adapter and carries out one batch at a time, on a thread of its own, because adapters may block. Makes the adapter
+// The WORKER: owns one adapter and carries out one batch at a time, on a thread of its own unless its adapter never blocks. Makes the adapter
 // when it is first needed. A throw is reported to the host and ends the worker; the host does not outlive it for long.
 #pragma once
 

@@ -4,7 +4,7 @@
 //   root supervisor
 //   ├─ session unit (one_for_all): hub_link, lease_manager, poller      they know each other by session_unit
 //   └─ adapters (one_for_one): adapter_host per connection              they know the lease manager by session_unit
-//        each with N workers, on threads of their own
+//        each with N workers, on threads of their own (unless the adapter never blocks)
 //
 //   poller ──claim──▶ hub_link ──grants──▶ poller ──grants──▶ lease_manager ──jobs──▶ adapter_host ──▶ worker
 //   hub_link ◀──settlements── lease_manager ◀──outcomes── adapter_host ◀── worker
@@ -184,7 +184,7 @@ using adapter_host_actor = caf::typed_actor<
   // Time to look whether the target is there.
   caf::reacts_to<atom::probe>>;
 
-/// The WORKER interface. It owns one adapter and may block; on a thread of its own.
+/// The WORKER interface. It owns one adapter, and blocks as its adapter does (traits::blocks).
 using worker_actor = caf::typed_actor<
   // Carries the batch out and reports to its host.
   caf::reacts_to<work_ptr>,

@@ -34,7 +34,7 @@
 
 namespace sallyport {
 
-/// Who runs the actors. Adapters have threads of their own either way.
+/// Who runs the actors. Adapters have threads of their own either way, unless they never block (traits::blocks).
 enum class actor_threads : std::uint8_t {
   several, // CAF's, unless you chose otherwise: `sharing`, which idles at a fraction of what work stealing burns, with at most four.
   one, // The one that watches the agents' sockets. For programs that are nothing but agents: an actor of yours that computes for long

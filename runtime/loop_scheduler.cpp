@@ -5,12 +5,16 @@
 #include <caf/actor_system_config.hpp>
 #include <caf/detail/thread_safe_actor_clock.hpp>
 #include <caf/execution_unit.hpp>
+#include <caf/group.hpp>
 #include <caf/logger.hpp>
+#include <caf/mailbox_element.hpp>
 #include <caf/resumable.hpp>
 #include <caf/scheduled_actor.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <deque>
 #include <future>
 #include <mutex>
@@ -151,6 +155,53 @@ private:
   bool running_ = false, asked_ = false, stopped_ = false;
 };
 
+/// Who comes to it after its end is no longer waited for: its queue has an edge, and nobody takes from it any more.
+class loop_clock final : public caf::detail::thread_safe_actor_clock {
+public:
+  using super = caf::detail::thread_safe_actor_clock;
+
+  void end() {
+    ended_ = true;
+    cancel_dispatch_loop(); // Which also forgets what was to come.
+  }
+
+  void set_ordinary_timeout(time_point t, caf::abstract_actor* self, caf::atom_value type, std::uint64_t id) override {
+    if (!ended_)
+      super::set_ordinary_timeout(t, self, type, id);
+  }
+  void set_request_timeout(time_point t, caf::abstract_actor* self, caf::message_id id) override {
+    if (!ended_)
+      super::set_request_timeout(t, self, id);
+  }
+  void set_multi_timeout(time_point t, caf::abstract_actor* self, caf::atom_value type, std::uint64_t id) override {
+    if (!ended_)
+      super::set_multi_timeout(t, self, type, id);
+  }
+  void cancel_ordinary_timeout(caf::abstract_actor* self, caf::atom_value type) override {
+    if (!ended_)
+      super::cancel_ordinary_timeout(self, type);
+  }
+  void cancel_request_timeout(caf::abstract_actor* self, caf::message_id id) override {
+    if (!ended_)
+      super::cancel_request_timeout(self, id);
+  }
+  void cancel_timeouts(caf::abstract_actor* self) override {
+    if (!ended_)
+      super::cancel_timeouts(self);
+  }
+  void schedule_message(time_point t, caf::strong_actor_ptr receiver, caf::mailbox_element_ptr content) override {
+    if (!ended_)
+      super::schedule_message(t, std::move(receiver), std::move(content));
+  }
+  void schedule_message(time_point t, caf::group target, caf::strong_actor_ptr sender, caf::message content) override {
+    if (!ended_)
+      super::schedule_message(t, std::move(target), std::move(sender), std::move(content));
+  }
+
+private:
+  std::atomic<bool> ended_{false};
+};
+
 class loop_scheduler final : public abstract_coordinator {
 public:
   explicit loop_scheduler(caf::actor_system& system) : abstract_coordinator(system) {}
@@ -173,10 +224,9 @@ public:
     loop_->stop();
     stop_actors();
     loop_->release_the_rest();
-    clock_.cancel_all(); // Of whom nothing but a timer knows, the end may wake others.
-    clock_.cancel_dispatch_loop();
+    clock_.end();
     timer_.join();
-    loop_->release_the_rest();
+    loop_->release_the_rest(); // The end of an actor of which only a timer knew may have woken others.
   }
 
   void enqueue(caf::resumable* what) override { loop_->enqueue(what); }
@@ -184,7 +234,7 @@ public:
 
 private:
   std::shared_ptr<run_loop> loop_;
-  caf::detail::thread_safe_actor_clock clock_;
+  loop_clock clock_;
   std::thread timer_;
 };
 

@@ -122,9 +122,9 @@ struct traits {
   std::string fingerprint;                                           // Kind, host, port, database; no credentials.
   std::size_t batch_max = 1;                                         // Most jobs of one perform() call.
   std::size_t workers = 1;                                           // Adapters (and threads) per connection.
-  /// Do probe() and perform() wait for anything, or compute for long? Then each worker has a thread of its own. An adapter that surely does
-  /// neither may say no, and is called on the agent's own threads: two wake-ups less for each batch. If it is slow after all, the agent's
-  /// heartbeats are late, and no attempt_timeout can stop it.
+  /// Does making it, probe() or perform() wait for anything, or compute for long? Then each worker has a thread of its own. An adapter that
+  /// surely does neither may say no, and is called where the agent's actors run: with actor_threads::one that is two wake-ups less for each
+  /// batch. If it is slow after all, the agent's heartbeats are late, and no attempt_timeout can stop it.
   bool blocks = true;
 };
 

@@ -224,6 +224,7 @@ void grants_to_outcomes(benchmark::State& state) {
   connection.settings.name = {"erp-db"};
   connection.settings.credit = 1024;
   connection.adapter = adapters::null::make_factory({});
+  connection.adapter.about.blocks = true; // As most adapters: with a thread of its own.
   agent_options options;
   options.connect = hub.factory();
   auto agent = agent::start(system, settings, {std::move(connection)}, std::move(options));

@@ -89,7 +89,7 @@ workload singles_workload() {
            "in W1. A producer is a request in flight. Producers share one process (then the driver decides what connections to "
            "use for that many "
            "requests: see its settings) or have a process and connection each; both are tried with every system, and the faster "
-           "is measured: "
+           "is measured (quick: only the former): "
            "\"as many processes\" marks the latter.";
   w.x_title = "producers";
   w.x_log = true;

@@ -132,21 +132,26 @@ void play::start_agent(agent& a) {
   a.state = "up";
 }
 
-void play::stop(process& life, const std::string& name) {
-  life.signal(SIGTERM); // Drains.
-  if (const auto code = life.wait(patience); code != 0)
-    throw std::runtime_error(name + (code ? " ended with code " + std::to_string(*code) : " did not end") + " when asked to stop");
+void play::finish(process& life, const std::string& name) {
+  std::optional<int> code;
+  until(name + " has ended", patience, [&] { return (code = life.wait(0ms)).has_value(); });
+  if (*code != 0)
+    throw std::runtime_error(name + " ended with code " + std::to_string(*code) + " when asked to stop");
 }
 
-void play::stop_agent(agent& a) {
-  stop(a.life, a.name);
+void play::ask_to_stop(agent& a) {
+  a.life.signal(SIGTERM); // Drains.
   a.state = "down";
 }
 
 void play::stop_everything() {
   for (auto& a : agents_)
-    stop_agent(a);
-  stop(hub_, "the hub");
+    ask_to_stop(a);
+  for (auto& a : agents_)
+    finish(a.life, a.name);
+  hub_.signal(SIGTERM);
+  hub_state_ = "down";
+  finish(hub_, "the hub");
 }
 
 // ---- watching -------------------------------------------------------------------------------------------------------------------
@@ -300,7 +305,8 @@ void play::kill_hub() {
 
 void play::kill_agent_until_doubled(agent& victim, agent& other) {
   // Alone, so that what the database has and the hub has not heard of is the victim's, and not the other's who will settle it.
-  stop_agent(other);
+  ask_to_stop(other);
+  finish(other.life, other.name);
   while (target_->duplicates() == 0 && sending_ < records_.size()) {
     kill_agent(victim, burst / 5);
     start_agent(victim);

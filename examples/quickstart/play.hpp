@@ -55,8 +55,9 @@ private:
   void start_hub();
   void start_agent(agent& a);
   void write_agent_config(agent& a);
-  void stop(process& life, const std::string& name);
-  void stop_agent(agent& a);
+  void ask_to_stop(agent& a);
+  /// Waits for one that was asked to stop.
+  void finish(process& life, const std::string& name);
   void stop_everything();
 
   // -- watching

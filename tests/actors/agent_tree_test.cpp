@@ -39,7 +39,7 @@ struct site {
   std::vector<adapters::cancel_reason> cancelled; // As seen at the end of each job.
   std::vector<milliseconds> time_left;
   std::uint64_t throws_at = 0;
-  bool cannot_be_made = false;
+  bool cannot_be_made = false, cannot_be_probed = false;
   std::string result = "{\"ok\":true}";
   adapters::probe_result reach{wire::reach::up, {}};
   std::optional<adapters::failure> fails;
@@ -53,7 +53,11 @@ public:
       throw std::runtime_error{"no driver"};
     ++site_->made;
   }
-  adapters::probe_result probe() override { return site_->reach; }
+  adapters::probe_result probe() override {
+    if (site_->cannot_be_probed)
+      throw std::runtime_error{"no answer to be made sense of"};
+    return site_->reach;
+  }
   std::vector<adapters::outcome> perform(const std::vector<adapters::job>& jobs) override {
     std::vector<adapters::outcome> outcomes;
     for (auto& j : jobs) {
@@ -347,6 +351,26 @@ TEST_F(agent_tree, an_adapter_that_throws_restarts_its_host_its_messages_return_
   give({grant(4)});
   EXPECT_THAT(db->performed, ElementsAre(4));
   EXPECT_THAT(hub.openings, SizeIs(1)) << "the session does not notice";
+  EXPECT_FALSE(ended);
+}
+
+TEST_F(agent_tree, work_that_waits_behind_a_probe_which_throws_returns_and_the_connection_goes_on) {
+  start();
+  s.workers_stand_still = true;
+  s.advance(context->settings.probe_interval);
+  give({grant(1)});
+  db->cannot_be_probed = true;
+  s.workers_stand_still = false;
+  s.run();
+  EXPECT_THAT(db->performed, IsEmpty());
+  ASSERT_TRUE(settled().contains(1));
+  EXPECT_EQ(settled().at(1).outcome, outcome_kind::release);
+  EXPECT_FALSE(settled().at(1).started);
+  db->cannot_be_probed = false;
+  s.advance(1s);
+  EXPECT_EQ(db->made, 2);
+  give({grant(2)});
+  EXPECT_THAT(db->performed, ElementsAre(2));
   EXPECT_FALSE(ended);
 }
 

@@ -172,6 +172,23 @@ TEST_F(loop_scheduler_test, a_system_that_does_not_wait_for_its_actors_ends_all_
   }
 }
 
+TEST_F(loop_scheduler_test, a_system_ends_though_many_actors_are_known_to_timers_only) {
+  constexpr int many = 200;
+  caf::actor_system system{config};
+  system.await_actors_before_shutdown(false);
+  int begun = 0;
+  std::promise<void> all;
+  for (int n = 0; n < many; ++n)
+    spawn(system, [&](caf::event_based_actor* self) -> caf::behavior {
+      self->delayed_send(self, 1h, 1);
+      if (++begun == many)
+        all.set_value();
+      return {[](int) {}};
+    });
+  auto done = all.get_future();
+  ASSERT_EQ(done.wait_for(20s), std::future_status::ready);
+}
+
 TEST_F(loop_scheduler_test, systems_begin_and_end_many_times) {
   for (int i = 0; i < 50; ++i) {
     caf::actor_system system{config};
