@@ -114,10 +114,11 @@ struct adapter_host_state {
         say_leaving(); // Before the outcomes, which would be taken for a worker that is free.
       }
     }
-    if (r.was_probe)
+    if (r.was_probe) {
       w.probing = false;
-    if (r.was_probe && r.threw && w.order) // Handed over while it probed; it has ended without a look at it.
-      give_back(*std::exchange(w.order, nullptr)->jobs);
+      if (r.threw && w.order) // Handed over while it probed; it has ended without a look at it.
+        give_back(*std::exchange(w.order, nullptr)->jobs);
+    }
     if (r.outcomes) {
       w.order = nullptr;
       tell(r.outcomes);

@@ -219,14 +219,13 @@ public:
     abstract_coordinator::start();
   }
 
-  /// In CAF's own order. The clock goes last: actors that set timers wait for it.
+  /// In CAF's own order, but for the clock: the end of an actor of which only a timer knows may wake others, which are released with the rest.
   void stop() override {
     loop_->stop();
     stop_actors();
-    loop_->release_the_rest();
     clock_.end();
     timer_.join();
-    loop_->release_the_rest(); // The end of an actor of which only a timer knew may have woken others.
+    loop_->release_the_rest();
   }
 
   void enqueue(caf::resumable* what) override { loop_->enqueue(what); }

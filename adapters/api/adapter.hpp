@@ -2,8 +2,8 @@
 // adapters/api/conformance.hpp is the contract in executable form.
 //
 // Threads: the agent calls an adapter's perform() from one worker thread at a time. A connection with N workers gets N adapters from its
-// factory, each on a thread of its own (traits::blocks), so a blocking library is welcome. cancel_signal may be asked and observed from any
-// thread.
+// factory, each on a thread of its own (but see traits::blocks), so a blocking library is welcome. Any thread may ask and observe a
+// cancel_signal.
 // A throw from any function is a crash of the adapter's host: it is restarted, and its messages go back to their queue.
 #pragma once
 

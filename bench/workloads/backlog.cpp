@@ -156,8 +156,7 @@ void measure_backlog(const plan& p, findings& f) {
     });
   if (p.quick)
     f.notes.emplace_back("W5: the quick run has 100 k waiting for the peers and up to 1 M for Sallyport, and drains 20,000; the "
-                         "full run 1 k to 1 M and to "
-                         "10 M");
+                         "full run 1 k to 1 M and to 10 M");
   judge(f, largest);
 }
 
@@ -167,15 +166,15 @@ workload backlog_workload() {
   workload w;
   w.name = "W5";
   w.title = "Backlog";
-  w.text =
-    "Events of 256 B (so that ten million fit on the disk). A server of its own for each size is filled while "
-    "nobody consumes, and restarted: memory is the server's own (anonymous and shared pages, not the kernel's "
-    "cache of its files), with the backlog less empty, over the number waiting, and contains whatever it "
-    "caches of the events; keys (source and id) are 26 B; restart is from start to served. Then, several "
-    "times, one producer (requests of 256, 8 in flight) and two consumers run at once on top of the backlog, "
-    "which they take from its old end: throughput is half the sum of what was enqueued and what was consumed "
-    "in that time, both of which stand beside it; drain is consumption alone, 50,000 (quick: 20,000) from the same backlog. "
-    "Systems follow one another, because each size is a state that takes long to build.";
+  w.text = "Events of 256 B (so that ten million fit on the disk). A server of its own for each size is filled while "
+           "nobody consumes, and restarted: memory is the server's own (anonymous and shared pages, not the kernel's "
+           "cache of its files), with the backlog less empty, over the number waiting, and contains whatever it "
+           "caches of the events; keys (source and id) are 26 B; restart is from start to served. Then, several "
+           "times, one producer (requests of 256, 8 in flight) and two consumers run at once on top of the backlog, "
+           "which they take from its old end: throughput is half the sum of what was enqueued and what was consumed "
+           "in that time, both of which stand beside it; drain is consumption alone, 50,000 (quick: 20,000) from the "
+           "same backlog. "
+           "Systems follow one another, because each size is a state that takes long to build.";
   w.x_title = "messages waiting";
   w.x_log = true;
   w.measure = measure_backlog;
