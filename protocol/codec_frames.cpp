@@ -25,14 +25,11 @@ constexpr bool is_list<std::vector<T>> = true;
 
 // ---- writing -----------------------------------------------------------------------------------------------------------------
 
-// Appends at a pointer into a string that has room for what comes: a grant is some thirty bytes besides its event, and to ask a string for
-// each of them costs more than they do.
+// Gathers what is short beside the string and appends it in one piece: a grant is some thirty bytes besides its event, and to ask a string
+// for each of them costs more than they do. What is long goes into the string at once, which has room and is never filled with zeros.
 class frame_writer {
 public:
-  explicit frame_writer(std::size_t bytes) {
-    out_.resize(bytes);
-    at_ = out_.data();
-  }
+  explicit frame_writer(std::size_t bytes) { out_.reserve(bytes); }
 
   void number(std::uint64_t v) {
     need(varint_bytes);
@@ -45,41 +42,52 @@ public:
   }
   void tag(std::size_t line, kind k) {
     need(1);
-    *at_++ = static_cast<char>(4 * (line + 1) + static_cast<std::size_t>(k));
+    near_[used_++] = static_cast<char>(4 * (line + 1) + static_cast<std::size_t>(k));
   }
   void bytes(std::string_view v) {
-    need(length_bytes + v.size());
-    put_length(at_, v.size());
-    std::memcpy(at_ + length_bytes, v.data(), v.size());
-    at_ += length_bytes + v.size();
+    need(length_bytes);
+    put_length(near_ + used_, v.size());
+    used_ += length_bytes;
+    if (v.size() > short_bytes) {
+      spill();
+      out_ += v;
+      return;
+    }
+    need(v.size());
+    std::memcpy(near_ + used_, v.data(), v.size());
+    used_ += v.size();
   }
   /// A struct: its length is known when its fields are written.
   template <class F>
   void nested(F fields_of) {
     need(length_bytes);
-    const auto begins = static_cast<std::size_t>(at_ - out_.data());
-    at_ += length_bytes;
+    const auto begins = size();
+    used_ += length_bytes;
     fields_of();
-    auto* const length = out_.data() + begins;
-    put_length(length, static_cast<std::size_t>(at_ - length) - length_bytes);
+    auto* const length = begins < out_.size() ? out_.data() + begins : near_ + (begins - out_.size());
+    put_length(length, size() - begins - length_bytes);
   }
   [[nodiscard]] std::string take() {
-    out_.resize(static_cast<std::size_t>(at_ - out_.data()));
+    spill();
     return std::move(out_);
   }
 
 private:
+  static constexpr std::size_t near_bytes = 512, short_bytes = 128;
+
+  [[nodiscard]] std::size_t size() const { return out_.size() + used_; }
   void need(std::size_t bytes) {
-    const auto used = static_cast<std::size_t>(at_ - out_.data());
-    if (out_.size() - used >= bytes) [[likely]]
-      return;
-    out_.resize(2 * out_.size() + bytes);
-    at_ = out_.data() + used;
+    if (sizeof near_ - used_ < bytes) [[unlikely]]
+      spill();
+  }
+  void spill() {
+    out_.append(near_, used_);
+    used_ = 0;
   }
   void put(std::uint64_t v) {
     for (; v >= 0x80; v >>= 7)
-      *at_++ = static_cast<char>(v | 0x80);
-    *at_++ = static_cast<char>(v);
+      near_[used_++] = static_cast<char>(v | 0x80);
+    near_[used_++] = static_cast<char>(v);
   }
   static void put_length(char* at, std::size_t v) {
     SALLYPORT_ASSERT(v <= UINT32_MAX); // Bodies are bounded far below.
@@ -87,8 +95,9 @@ private:
       at[i] = static_cast<char>(v >> 8 * i);
   }
 
-  std::string out_; // As long as there is room; cut by take().
-  char* at_;
+  std::string out_;
+  std::size_t used_ = 0; // Of near_: what follows out_.
+  char near_[near_bytes];
 };
 
 struct written {

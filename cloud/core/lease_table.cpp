@@ -18,6 +18,11 @@ std::uint64_t hash_key(std::string_view text) {
   return h == 0 ? 1 : h;
 }
 
+const lease_story& lease_info::story() const {
+  static const lease_story none;
+  return told_ ? *told_ : none;
+}
+
 message_name::message_name(std::string_view source, std::string_view id)
   : text(new char[source.size() + id.size()]), // Not make_unique, which would clear it first.
     source_bytes(static_cast<std::uint16_t>(source.size())),
@@ -249,7 +254,7 @@ void lease_table::burn(message& m, fence_token minted) {
 }
 
 void lease_table::remember(message& m, note n) {
-  auto& history = lease_of(m).history;
+  auto& history = lease_of(m).tell().history;
   if (history.size() >= history_max) {
     // The beginning explains most, the end matters most: drop from the middle, and say so once.
     constexpr std::size_t kept = 8;
@@ -262,7 +267,7 @@ void lease_table::remember(message& m, note n) {
 
 void lease_table::remember_grant(message& m) {
   auto& lease = *m.lease;
-  for (auto& n : lease.history)
+  for (auto& n : lease.story().history)
     if (n.what == note_kind::granted && n.fence == lease.fence)
       return; // Told when it was lost; it came back to its holder since.
   remember(m, {lease.granted_at, note_kind::granted, lease.agent, lease.session, lease.fence, {}});
@@ -450,7 +455,7 @@ void lease_table::on(fact::enqueued&& f) {
   m.due_at = f.not_before;
   next_message_ = std::max(next_message_, f.id.serial + 1);
 
-  content_.push_back({tree::content, change::kind::put, event_key(m.id), {}, f.bytes});
+  changes_.push_back({tree::content, change::kind::put, event_key(m.id), {}, f.bytes});
   cache(s, std::move(f.bytes));
   by_id_.insert(s);
   by_name_.insert(s);
@@ -525,14 +530,15 @@ void lease_table::on(fact::returned&& f) {
     m.solo_losses += f.solo;
     auto& a = agents_[lease.agent];
     a.lost.push_back({f.message, fence});
-    if (lease.losses.size() == losses_kept)
-      lease.losses.erase(lease.losses.begin());
-    lease.losses.push_back({lease.agent, a.life.process, fence, f.solo});
+    auto& losses = lease.tell().losses;
+    if (losses.size() == losses_kept)
+      losses.erase(losses.begin());
+    losses.push_back({lease.agent, a.life.process, fence, f.solo});
     ++a.lost_total;
   }
   m.attempts += f.counts_attempt;
   if (f.counts_attempt)
-    ++q.failed_total, ++totals_.failed, lease.error = lease.history.back().detail;
+    ++q.failed_total, ++totals_.failed, lease.tell().error = lease.story().history.back().detail;
   if (f.clears_started)
     m.maybe_started = lease.started_before; // Not begun this time; an earlier holder may still have begun it.
   if (f.settles)
@@ -584,9 +590,10 @@ void lease_table::on(fact::finished&& f) {
   burn(m, f.burn);
   if (f.settles)
     lease.burnt = {}; // Not taken: given.
-  lease.losses.clear();
+  if (!lease.story().losses.empty())
+    lease.tell().losses.clear();
   if (!f.error.empty())
-    lease.error = std::move(f.error);
+    lease.tell().error = std::move(f.error);
   m.state = f.to;
   m.delayed = false;
   m.due_at = f.at;
@@ -602,12 +609,12 @@ void lease_table::on(fact::finished&& f) {
     push_back(q.finals, f.message);
     schedule_retention(m.queue);
     ++retained_;
-    content_.push_back({tree::content, change::kind::del, event_key(m.id), {}, {}});
+    changes_.push_back({tree::content, change::kind::del, event_key(m.id), {}, {}});
     if (m.call || m.awaited) {
-      lease.result = std::move(f.result);
+      lease.tell().result = std::move(f.result);
     } else if (!f.result.empty()) {
       m.has_result = true;
-      content_.push_back({tree::content, change::kind::put, result_key(m.id), std::move(f.result), {}});
+      changes_.push_back({tree::content, change::kind::put, result_key(m.id), std::move(f.result), {}});
     }
     auto& counter = f.to == message_state::settled   ? totals_.settled
                     : f.to == message_state::expired ? totals_.expired
@@ -619,7 +626,7 @@ void lease_table::on(fact::finished&& f) {
     refresh_lane(q, m.key);
   if (m.call || m.awaited)
     finished_calls_.push_back(m.id);
-  touch(f.message);
+  record(f.message);
 }
 
 void lease_table::on(fact::redriven&& f) {
@@ -715,8 +722,9 @@ void lease_table::on(fact::rebound&& f) {
 void lease_table::on(fact::loss_forgiven&& f) {
   auto& m = messages_[f.message];
   auto& lease = *m.lease;
-  const auto lost = std::find_if(lease.losses.begin(), lease.losses.end(), [&](const loss& l) { return l.fence == f.fence; });
-  SALLYPORT_ASSERT(lost != lease.losses.end());
+  auto& losses = lease.tell().losses;
+  const auto lost = std::find_if(losses.begin(), losses.end(), [&](const loss& l) { return l.fence == f.fence; });
+  SALLYPORT_ASSERT(lost != losses.end());
   SALLYPORT_ASSERT(m.losses > 0);
   const bool offered = m.offered;
   if (offered)
@@ -724,7 +732,7 @@ void lease_table::on(fact::loss_forgiven&& f) {
   --m.losses;
   m.solo_losses -= lost->solo;
   remember(m, {f.at, note_kind::loss_forgiven, lost->agent, {}, f.fence, {}});
-  lease.losses.erase(lost);
+  losses.erase(lost);
   if (offered)
     offer(f.message);
   touch(f.message);
@@ -817,7 +825,7 @@ void lease_table::on(fact::forgotten&& f) {
   --retained_;
   erased_.push_back(m.id);
   if (m.has_result)
-    content_.push_back({tree::content, change::kind::del, result_key(m.id), {}, {}});
+    changes_.push_back({tree::content, change::kind::del, result_key(m.id), {}, {}});
   ++dirty_;
   m = {};
   free_.push_back(f.message);

@@ -95,6 +95,7 @@ bool read_agent(std::string_view value, agent_info& a) {
   return r.at_end() && a.lanes.size() <= lanes_max && is_valid_name(a.group.value) && is_valid_name(a.name.value);
 }
 
+constexpr std::size_t changes_foreseen = 8'192;
 constexpr std::uint8_t flag_delayed = 1, flag_call = 2, flag_started = 4, flag_result = 8, flag_lease = 16;
 constexpr std::uint8_t flag_started_before = 4, flag_suspect = 8; // 1 and 2 were of the last loss; format 1.
 
@@ -114,12 +115,13 @@ std::string message_row(const message& m) {
   w.pair(l.settled_under.epoch, l.settled_under.counter), w.num(l.settled_as);
   w.num(l.agent), w.pair(l.session.epoch, l.session.serial), w.time(l.granted_at), w.num(l.seq), w.num(l.lane);
   w.num(static_cast<std::uint8_t>((l.started_before ? flag_started_before : 0) | (l.as_suspect ? flag_suspect : 0)));
-  w.text(l.error), w.text(l.result);
-  w.num(static_cast<std::uint8_t>(l.losses.size()));
-  for (auto& one : l.losses)
+  auto& story = l.story();
+  w.text(story.error), w.text(story.result);
+  w.num(static_cast<std::uint8_t>(story.losses.size()));
+  for (auto& one : story.losses)
     w.num(one.agent), w.num(one.process), w.pair(one.fence.epoch, one.fence.counter), w.num(static_cast<std::uint8_t>(one.solo));
-  w.num(static_cast<std::uint32_t>(l.history.size()));
-  for (auto& n : l.history) {
+  w.num(static_cast<std::uint32_t>(story.history.size()));
+  for (auto& n : story.history) {
     w.time(n.at), w.num(n.what), w.num(n.agent), w.pair(n.session.epoch, n.session.serial);
     w.pair(n.fence.epoch, n.fence.counter), w.text(n.detail);
   }
@@ -157,13 +159,14 @@ bool read_message(std::string_view value, message& m) {
   const auto more = r.num<std::uint8_t>();
   l.started_before = more & flag_started_before;
   l.as_suspect = more & flag_suspect;
-  l.error = r.text(), l.result = r.text();
+  lease_story story;
+  story.error = r.text(), story.result = r.text();
   if (format >= 2) // Losses of an older row count for good.
     for (auto n = r.num<std::uint8_t>(); n-- != 0 && r.ok();) {
       loss one;
       one.agent = r.num<agent_index>(), one.process = r.num<std::uint64_t>(), one.fence = r.pair<fence_token>();
       one.solo = r.num<std::uint8_t>() != 0;
-      l.losses.push_back(one);
+      story.losses.push_back(one);
     }
   for (auto n = r.num<std::uint32_t>(); n-- != 0 && r.ok();) {
     note one;
@@ -171,8 +174,10 @@ bool read_message(std::string_view value, message& m) {
     one.fence = r.pair<fence_token>(), one.detail = r.text();
     if (one.what < note_kind::granted || one.what > note_kind::elided || !is_sane(one.at))
       return false;
-    l.history.push_back(std::move(one));
+    story.history.push_back(std::move(one));
   }
+  if (!story.is_empty())
+    l.tell() = std::move(story);
   return r.at_end() && is_sane(l.granted_at) && is_word(l.settled_as, wire::outcome_kind::release);
 }
 
@@ -211,10 +216,11 @@ bool lease_table::restore(std::string_view key, std::string_view value) {
       return false;
     const auto is_known = [&](agent_index a) { return a == nowhere || a < agents_.size(); };
     if (const auto* l = m.lease.get()) {
+      auto& [error, result, losses, history] = l->story();
       if (!is_known(l->agent) || !is_past(l->fence.epoch) || !is_past(l->burnt.epoch) || !is_past(l->settled_under.epoch)
-          || m.losses < l->losses.size() || l->losses.size() > losses_kept
-          || !std::all_of(l->losses.begin(), l->losses.end(), [&](auto& one) { return one.agent < agents_.size(); })
-          || !std::all_of(l->history.begin(), l->history.end(), [&](auto& n) { return is_known(n.agent); }))
+          || m.losses < losses.size() || losses.size() > losses_kept
+          || !std::all_of(losses.begin(), losses.end(), [&](auto& one) { return one.agent < agents_.size(); })
+          || !std::all_of(history.begin(), history.end(), [&](auto& n) { return is_known(n.agent); }))
         return false;
     }
     // A session ends in the same append as its grants.
@@ -249,7 +255,7 @@ void lease_table::restored(instant now) {
     if (!is_final(m.state))
       ++q.live, ++live_;
     if (m.lease)
-      for (auto& l : m.lease->losses)
+      for (auto& l : m.lease->story().losses)
         if (agents_[l.agent].life.process == l.process)
           agents_[l.agent].lost.push_back({s, l.fence});
     switch (m.state) {
@@ -302,8 +308,16 @@ void lease_table::restored(instant now) {
   }
 }
 
-void lease_table::collect(batch& changes) {
-  changes.reserve(changes.size() + dirty_ + content_.size());
+void lease_table::record(slot s) {
+  auto& m = messages_[s];
+  m.dirty = false; // In the list it may stand.
+  changes_.push_back({tree::meta, change::kind::put, message_key('m', m.id), message_row(m), {}});
+  ++dirty_;
+}
+
+batch lease_table::collect() {
+  auto changes = std::exchange(changes_, {});
+  changes.reserve(changes.size() + dirty_);
   for (auto q : dirty_queues_) {
     queues_[q].dirty = false;
     changes.push_back({tree::meta, change::kind::put, index_key('c', q), queue_row(queues_[q]), {}});
@@ -321,10 +335,10 @@ void lease_table::collect(batch& changes) {
   }
   for (auto id : erased_)
     changes.push_back({tree::meta, change::kind::del, message_key('m', id), {}, {}});
-  for (auto& c : content_)
-    changes.push_back(std::move(c));
-  dirty_queues_.clear(), dirty_agents_.clear(), dirty_messages_.clear(), erased_.clear(), content_.clear();
+  dirty_queues_.clear(), dirty_agents_.clear(), dirty_messages_.clear(), erased_.clear();
   dirty_ = 0;
+  changes_.reserve(std::min(changes.size(), changes_foreseen)); // The next append is likely to be as large.
+  return changes;
 }
 
 } // namespace sallyport::cloud

@@ -206,7 +206,7 @@ decision<wire::session_opened> lease_table::decide(const ask::open& what, const 
     if (same_process && !SALLYPORT_MUTANT(flaps_count)) // The process lived: what its silence cost its messages is taken back.
       for (auto& lost : old->lost)
         if (auto& m = messages_[lost.message]; m.lease && !is_final(m.state))
-          for (auto& l : m.lease->losses)
+          for (auto& l : m.lease->story().losses)
             if (l.fence == lost.fence && l.agent == index && l.process == body.life.process) {
               SALLYPORT_MARK(open_forgives_loss);
               facts.emplace_back(fact::loss_forgiven{lost.message, lost.fence, c.now.wall});

@@ -61,7 +61,7 @@ wire::verdict lease_table::judge_old(slot s, fence_token fence, agent_index by) 
     return v;
   };
   // The notes know who settled what, also when the message has been granted to others since.
-  for (auto& n : lease.history)
+  for (auto& n : lease.story().history)
     if (n.fence == fence && n.agent == by) {
       if (n.what == note_kind::released)
         return counted(wire::outcome_kind::release);
@@ -106,8 +106,9 @@ decision<wire::verdict> lease_table::decide(const wire::settlement& what, agent_
       else
         SALLYPORT_MARK(settle_stale);
       const auto kind = v.kind == wire::verdict_kind::burnt ? note_kind::late_settle : note_kind::stale_settle;
-      const bool known = std::any_of(m.lease->history.begin(), m.lease->history.end(),
-                                     [&](const note& n) { return n.what == kind && n.fence == what.fence; });
+      auto& history = m.lease->story().history;
+      const bool known =
+        std::any_of(history.begin(), history.end(), [&](const note& n) { return n.what == kind && n.fence == what.fence; });
       if (!known)
         facts.emplace_back(fact::noted{
           s, {c.now.wall, kind, by, {}, what.fence, "reported " + std::string{wire::to_string(what.outcome)} + ", late"}});

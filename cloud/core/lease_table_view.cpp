@@ -88,12 +88,13 @@ result<message_answer> lease_table::view(const ask::view_message& what, const co
   if (!m.lease)
     return answer;
   auto& l = *m.lease;
-  v.error = l.error, v.result = l.result;
+  auto& story = l.story();
+  v.error = story.error, v.result = story.result;
   // The straight way leaves no notes: its grant and settlement are read from the fields.
   const auto noted = [&](note_kind k, fence_token f) {
-    return std::any_of(l.history.begin(), l.history.end(), [&](const note& n) { return n.what == k && n.fence == f; });
+    return std::any_of(story.history.begin(), story.history.end(), [&](const note& n) { return n.what == k && n.fence == f; });
   };
-  for (auto& n : l.history)
+  for (auto& n : story.history)
     add(n.at, word(n.what), n.agent, n.session, n.fence, n.detail);
   if (m.state == message_state::granted) {
     v.holder = agents_[l.agent].name.value;
@@ -118,8 +119,8 @@ lease_table::final_call lease_table::call_state(message_id message) const {
   f.word = state_word(m);
   if (m.lease) {
     f.failed = f.final && m.lease->settled_as == wire::outcome_kind::failed;
-    f.error = m.lease->error;
-    f.result = m.lease->result;
+    f.error = m.lease->story().error;
+    f.result = m.lease->story().result;
   }
   return f;
 }
@@ -260,7 +261,7 @@ result<page_answer> lease_table::view(const ask::list& what, const context& c) c
     v.message = id, v.source = std::string{m.source()}, v.id = std::string{m.event_id()}, v.state = std::string{state_word(m)};
     v.attempts = m.attempts, v.losses = m.losses, v.enqueued_at = m.enqueued_at;
     if (m.lease)
-      v.error = m.lease->error;
+      v.error = m.lease->story().error;
     if (what.peek)
       if (const auto event = cached(s))
         v.event = *event;

@@ -78,7 +78,17 @@ struct loss {
   bool solo = false; // It was its session's only grant.
 };
 
-/// What a message has once it has been granted, or once something unusual has happened to it.
+/// What few messages have to tell beside their lease; most are granted once and settled.
+struct lease_story {
+  std::string error;        // Of the last failure.
+  std::string result;       // Kept here for calls only; else it is content.
+  std::vector<loss> losses; // Those that may still be taken back; the latest ones.
+  std::vector<note> history;
+
+  [[nodiscard]] bool is_empty() const { return error.empty() && result.empty() && losses.empty() && history.empty(); }
+};
+
+/// What a message has once it has been granted, or once something unusual has happened to it. Settled messages are kept by the million.
 struct lease_info {
   fence_token fence;         // The latest: of the live or last grant, or minted when it was burnt.
   fence_token burnt;         // The fence that was burnt last, if any.
@@ -92,10 +102,16 @@ struct lease_info {
   std::uint8_t lane = 0;       // on this lane of the agent.
   bool started_before = false; // maybe_started as it was before the last grant.
   bool as_suspect = false;     // Granted as one.
-  std::string error;           // Of the last failure.
-  std::string result;          // Kept here for calls only; else it is content.
-  std::vector<loss> losses;    // Those that may still be taken back; the latest ones.
-  std::vector<note> history;
+
+  [[nodiscard]] const lease_story& story() const;
+  [[nodiscard]] lease_story& tell() {
+    if (!told_)
+      told_ = std::make_unique<lease_story>();
+    return *told_;
+  }
+
+private:
+  std::unique_ptr<lease_story> told_;
 };
 
 /// What producers call a message: source and id, in one allocation.

@@ -559,8 +559,7 @@ void shard::drain() {
 std::vector<duty_item> shard::take_duties() {
   auto& b = *body_;
   if (!b.appending && !b.broken && !b.filling && b.table.is_dirty()) {
-    batch changes;
-    b.table.collect(changes);
+    auto changes = b.table.collect();
     b.appending = true;
     ++b.gathering;
     ++b.counted.appends;
