@@ -68,12 +68,10 @@ bool lease_table::name_equal::operator()(const name_ref& n, slot s) const {
 
 lease_table::lease_table(table_settings settings)
   : settings_(std::move(settings)),
-    by_id_(0, id_hash{&messages_}, id_equal{&messages_}),
     by_name_(0, name_hash{&messages_}, name_equal{&messages_}) {}
 
 slot lease_table::find(message_id id) const {
-  auto found = by_id_.find(id);
-  return found == by_id_.end() ? nowhere : *found;
+  return by_id_.find(id);
 }
 queue_index lease_table::find(const group_name& group, const connection_name& name) const {
   auto found = queue_by_name_.find(group.value + "/" + name.value);
@@ -457,7 +455,7 @@ void lease_table::on(fact::enqueued&& f) {
 
   changes_.push_back({tree::content, change::kind::put, event_key(m.id), {}, f.bytes});
   cache(s, std::move(f.bytes));
-  by_id_.insert(s);
+  by_id_.insert(f.id, s);
   by_name_.insert(s);
   auto& q = queues_[f.queue];
   ++q.live, ++q.enqueued_total, ++live_, ++totals_.enqueued;
@@ -821,7 +819,7 @@ void lease_table::on(fact::forgotten&& f) {
   unlink(queues_[m.queue].finals, f.message);
   schedule_retention(m.queue);
   by_name_.erase(f.message);
-  by_id_.erase(f.message);
+  by_id_.erase(m.id);
   --retained_;
   erased_.push_back(m.id);
   if (m.has_result)

@@ -8,6 +8,7 @@
 
 #include "cloud/core/enqueue_pace.hpp"
 #include "cloud/core/facts.hpp"
+#include "cloud/core/message_index.hpp"
 #include "cloud/store/port.hpp"
 #include "protocol/probe.hpp"
 
@@ -167,19 +168,6 @@ private:
     bool operator()(const name_ref& n, slot s) const;
     bool operator()(slot s, const name_ref& n) const { return (*this)(n, s); }
   };
-  struct id_hash {
-    using is_transparent = void;
-    const std::deque<message>* messages;
-    std::size_t operator()(const message_id& id) const { return std::hash<message_id>{}(id); }
-    std::size_t operator()(slot s) const { return (*this)((*messages)[s].id); }
-  };
-  struct id_equal {
-    using is_transparent = void;
-    const std::deque<message>* messages;
-    bool operator()(slot a, slot b) const { return a == b; }
-    bool operator()(const message_id& id, slot s) const { return (*messages)[s].id == id; }
-    bool operator()(slot s, const message_id& id) const { return (*this)(id, s); }
-  };
   struct mint { // Hands out consecutive fences within one decision.
     const lease_table& table;
     std::uint64_t used = 0;
@@ -287,7 +275,7 @@ private:
   std::deque<message> messages_;
   std::vector<slot> free_;
   // Both hold slots only, and look into messages_ for what they compare: five bytes a message instead of the key's.
-  boost::unordered_flat_set<slot, id_hash, id_equal> by_id_;
+  message_index by_id_;
   boost::unordered_flat_set<slot, name_hash, name_equal> by_name_;
   boost::unordered_flat_map<slot, wire::shared_bytes> events_; // Of some: as many as settings allow. Others are fetched.
   std::deque<queue_info> queues_;

@@ -226,7 +226,7 @@ bool lease_table::restore(std::string_view key, std::string_view value) {
     // A session ends in the same append as its grants.
     if (m.state == message_state::granted && (!m.lease || m.lease->agent == nowhere || !agents_[m.lease->agent].live))
       return false;
-    if (by_name_.find(name_ref{m.queue, m.source(), m.event_id()}) != by_name_.end() || !by_id_.insert(s).second)
+    if (by_name_.find(name_ref{m.queue, m.source(), m.event_id()}) != by_name_.end() || !by_id_.insert(m.id, s))
       return false;
     if (!SALLYPORT_MUTANT(dedup_lost_on_restart))
       by_name_.insert(s);
