@@ -45,7 +45,10 @@ struct matter {
     return some;
   }
   [[nodiscard]] std::string headline_point() const {
-    return std::find(points.begin(), points.end(), what->headline_point) != points.end() ? what->headline_point : points.front();
+    for (const auto& wanted : what->headline_points)
+      if (std::find(points.begin(), points.end(), wanted) != points.end())
+        return wanted;
+    return points.front();
   }
 };
 

@@ -77,7 +77,8 @@ struct workload {
   std::function<void(const plan&, findings&)> measure;
   /// Which kinds of figure are drawn, the first of them also being what the short table at the end shows; empty: the first measured.
   std::vector<std::string> drawn;
-  std::string headline_point; // Whose figure the short table shows; empty: the first measured.
+  /// Whose figure the short table shows: the first of these that was measured, else the first there is.
+  std::vector<std::string> headline_points;
 };
 
 /// In order. bench/workloads/workloads.cpp.

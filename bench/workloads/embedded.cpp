@@ -44,7 +44,7 @@ workload embedded_workload() {
            "It takes turns with W1 itself, where each agent is a process with the null adapter. Peers have nothing like it.";
   w.measure = measure_embedded;
   w.drawn = {"throughput"};
-  w.headline_point = "embedded";
+  w.headline_points = {"embedded"};
   return w;
 }
 

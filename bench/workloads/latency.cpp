@@ -26,15 +26,15 @@ void measure_latency(const plan& p, findings& out) {
   all.enter_all();
   all.each("warm-up", [&](turns::entry& e) { (void)all.run(e, {.messages = 5'000}); });
 
-  const auto rates = p.quick ? std::vector{2'000, 50'000} : std::vector{500, 2'000, 10'000, 50'000};
+  const auto rates = p.quick ? std::vector{2'000, 10'000} : std::vector{500, 2'000, 10'000, 50'000};
   if (p.quick)
-    out.notes.emplace_back("W2: the quick run has 2,000 and 50,000 msg/s; the full run 500 and 10,000 as well");
+    out.notes.emplace_back("W2: the quick run has 2,000 and 10,000 msg/s; the full run 500 and 50,000 as well");
   std::set<std::pair<std::string, int>>
     not_held; // Latencies there say how long it was measured and nothing else: once is enough.
   for (std::size_t round = 1; round <= (p.quick ? 1 : p.rounds); ++round)
     for (const int rate : rates) {
       const auto point = std::to_string(rate) + " msg/s";
-      const double seconds = rate > 10'000 ? (p.quick ? 1 : 4) : (p.quick ? 2 : 8);
+      const double seconds = p.quick ? (rate > 2'000 ? 1 : 2) : (rate > 10'000 ? 4 : 8);
       all.each(point + ", round " + std::to_string(round), [&](turns::entry& e) {
         if (not_held.contains({e.label, rate}))
           return;
@@ -98,7 +98,7 @@ workload latency_workload() {
   w.x_log = true;
   w.measure = measure_latency;
   w.drawn = {"latency p99", "latency p50", "latency p99.9"};
-  w.headline_point = "2000 msg/s";
+  w.headline_points = {"2000 msg/s"};
   return w;
 }
 

@@ -82,7 +82,7 @@ workload payload_workload() {
   w.x_log = true;
   w.measure = measure_payload;
   w.drawn = {"data rate", "throughput"};
-  w.headline_point = "16 KiB";
+  w.headline_points = {"16 KiB"};
   return w;
 }
 

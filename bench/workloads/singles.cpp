@@ -95,7 +95,7 @@ workload singles_workload() {
   w.x_log = true;
   w.measure = measure_singles;
   w.drawn = {"throughput", "acknowledge p99"};
-  w.headline_point = "64 producers";
+  w.headline_points = {"64 producers"};
   return w;
 }
 

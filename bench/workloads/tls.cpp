@@ -47,7 +47,7 @@ workload tls_workload() {
            "connections are kept, so that handshakes do not count.";
   w.measure = measure_tls;
   w.drawn = {"throughput"};
-  w.headline_point = "TLS";
+  w.headline_points = {"TLS"};
   return w;
 }
 

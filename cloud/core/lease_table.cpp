@@ -370,8 +370,7 @@ slot lease_table::new_slot() {
     free_.pop_back();
     return s;
   }
-  messages_.emplace_back();
-  return static_cast<slot>(messages_.size() - 1);
+  return messages_.add();
 }
 
 void lease_table::schedule(agent_index a) {

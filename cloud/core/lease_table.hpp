@@ -9,6 +9,7 @@
 #include "cloud/core/enqueue_pace.hpp"
 #include "cloud/core/facts.hpp"
 #include "cloud/core/message_index.hpp"
+#include "cloud/core/message_slab.hpp"
 #include "cloud/store/port.hpp"
 #include "protocol/probe.hpp"
 
@@ -157,13 +158,13 @@ private:
   };
   struct name_hash {
     using is_transparent = void;
-    const std::deque<message>* messages;
+    const message_slab* messages;
     std::size_t operator()(slot s) const;
     std::size_t operator()(const name_ref& n) const;
   };
   struct name_equal {
     using is_transparent = void;
-    const std::deque<message>* messages;
+    const message_slab* messages;
     bool operator()(slot a, slot b) const { return a == b; }
     bool operator()(const name_ref& n, slot s) const;
     bool operator()(slot s, const name_ref& n) const { return (*this)(n, s); }
@@ -272,10 +273,10 @@ private:
   epoch_number epoch_;
   std::uint64_t next_fence_ = 1, next_message_ = 1, next_session_ = 1;
 
-  std::deque<message> messages_;
+  message_slab messages_;
   std::vector<slot> free_;
-  // Both hold slots only, and look into messages_ for what they compare: five bytes a message instead of the key's.
   message_index by_id_;
+  // Holds slots only, and looks into messages_ for what it compares: five bytes a message instead of the name's.
   boost::unordered_flat_set<slot, name_hash, name_equal> by_name_;
   boost::unordered_flat_map<slot, wire::shared_bytes> events_; // Of some: as many as settings allow. Others are fetched.
   std::deque<queue_info> queues_;

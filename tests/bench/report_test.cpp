@@ -30,7 +30,7 @@ struct example {
     slow.settings = {"sync = always"};
     loose.name = "loose", loose.title = "Loose", loose.durability = "in memory, a second may be lost";
     bars.name = "W1", bars.title = "Throughput", bars.text = "What is done.", bars.drawn = {"throughput"};
-    lines.name = "W2", lines.title = "Latency", lines.x_title = "rate", lines.x_log = true, lines.headline_point = "2000/s";
+    lines.name = "W2", lines.title = "Latency", lines.x_title = "rate", lines.x_log = true, lines.headline_points = {"2000/s"};
     in.facts.date = "2026-01-31 12:00 UTC";
     in.facts.appended = {1'200'000, 3'000'000};
     in.facts.versions = {{"slow-server", "3.1-1"}, {"libslow", "0.9"}};
@@ -133,7 +133,7 @@ TEST(report, a_figure_with_a_mark_is_never_shown_without_and_one_that_cannot_be_
   EXPECT_THAT(report_markdown(e.in), HasSubstr("| 900 *rate not held: 71 %* |"));
   auto in = e.in;
   auto w = e.lines;
-  w.headline_point = "10000/s";
+  w.headline_points = {"7/s", "10000/s"}; // The first of them that was measured.;
   in.workloads = {&w};
   EXPECT_THAT(report_table(in), HasSubstr("900 ms (rate not held: 71 %)"));
   EXPECT_THAT(report_json(in), HasSubstr("\"mark\":\"rate not held: 71 %\""));
