@@ -1,5 +1,6 @@
 #include "cli/commands.hpp"
 #include "cli/config_file.hpp"
+#include "cli/huge_pages.hpp"
 #include "cli/report.hpp"
 #include "cli/service.hpp"
 #include "cloud/hub/hub.hpp"
@@ -52,6 +53,8 @@ exit_code hub(const hub_variables& v) {
   if (!settings)
     return report("hub", settings.err());
   std::fputs(warnings.c_str(), stderr);
+  if (settings->huge_pages)
+    prefer_huge_pages();
   service system(v.log_level);
   cloud::hub_parts parts;
   parts.on_fatal = [](const std::string& why) {

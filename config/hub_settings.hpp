@@ -41,6 +41,7 @@ struct hub_settings {
   std::uint64_t journal_bytes = 8 << 20;       // 0: none.
   std::uint64_t payload_cache_bytes = 64 << 20;
   std::uint32_t pace_messages = 4'096; // 0: producers are never held up for the agents' sake.
+  bool huge_pages = true;              // For the heap of `sallyport hub`.
 };
 
 } // namespace sallyport::config
