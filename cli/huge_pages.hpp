@@ -4,7 +4,7 @@
 namespace sallyport::cli {
 
 /// From now on the kernel is asked for huge pages under what the heap grows by, its first 32 MiB aside: a small hub stays small. What is
-/// given up for a million waiting messages is a tenth more memory (ADR 0022). To be called once, before the process has other threads.
+/// given up for it is a few percent more memory (ADR 0022). To be called once, before the process has other threads.
 ///
 /// False, and nothing is changed: the program runs without jemalloc, or the kernel has no such pages, or gives them to everybody anyway.
 bool prefer_huge_pages();

@@ -41,10 +41,10 @@ const options_of<hub_settings>& hub_options() {
         &s::pace_messages, "hub.pace_messages",
         "While agents keep up, an enqueue of many events that finds more than these is answered up to 100 ms later. 0: at once.",
         {}),
-      option(
-        &s::huge_pages, "hub.huge_pages",
-        "Memory in pages of 2 MiB, where the kernel leaves that to programs: faster with many messages, a tenth more memory.",
-        {}),
+      option(&s::huge_pages, "hub.huge_pages",
+             "Memory in pages of 2 MiB, where the kernel leaves that to programs: faster with many messages, a few percent more "
+             "memory.",
+             {}),
 
       section<s>("hub.tls", "The hub's certificate. Needed, but for `sallyport hub --dev`."),
       option(&s::tls_cert_file, "hub.tls.cert_file", "Certificate and the chain up to its authority, PEM.",
