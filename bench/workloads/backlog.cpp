@@ -110,7 +110,7 @@ void measure_size(const plan& p, findings& f, const system& what, std::uint64_t 
   p.say("W5 " + what.name + ": " + short_number(n) + " done");
 }
 
-void judge(const plan& p, findings& f, const std::string& largest) {
+void judge(findings& f, const std::string& middle, const std::string& largest) {
   const auto of = [&f](const std::string& point, const char* what) {
     const auto* m = f.find("W5", "sallyport", point, what);
     return m != nullptr ? median(m->rounds) : 0;
@@ -118,7 +118,6 @@ void judge(const plan& p, findings& f, const std::string& largest) {
   if (const auto small = of("1 k", "throughput"), large = of(largest, "throughput"); small > 0 && large > 0)
     f.targets.push_back(
       {"W5", "throughput with " + largest + " waiting is at least 80 % of that with 1 k", 0.8, large / small, true});
-  const std::string middle = p.quick ? "20 k" : "100 k";
   if (const auto small = of(middle, "drain"), large = of(largest, "drain"); small > 0 && large > 0 && largest != middle)
     f.targets.push_back(
       {"W5", "drain with " + largest + " waiting is at least 80 % of that with " + middle, 0.8, large / small, true});
@@ -138,12 +137,14 @@ void measure_backlog(const plan& p, findings& f) {
   constexpr std::uint64_t disk_bytes = 1500;
   const auto room = fs::space(p.folder).available;
   std::string largest;
-  const auto sizes = p.quick ? std::vector<std::uint64_t>{1'000, 20'000, 1'000'000}
-                             : std::vector<std::uint64_t>{1'000, 100'000, 1'000'000, 10'000'000};
+  const std::uint64_t middle = p.quick ? 20'000 : 100'000;
+  std::vector<std::uint64_t> sizes{1'000, middle, 1'000'000};
+  if (!p.quick)
+    sizes.push_back(10'000'000);
   for (const auto n : sizes)
     for_each_system(p, f, "W5", [&](const system& what) {
       const bool ours = what.package.empty();
-      if (!ours && (p.quick ? n != 20'000 : n > 1'000'000))
+      if (!ours && (p.quick ? n != middle : n > 1'000'000))
         return;
       if (room < n * disk_bytes) {
         f.notes.push_back("W5, " + what.name + ": " + short_number(n) + " waiting were left out: they may need "
@@ -162,7 +163,7 @@ void measure_backlog(const plan& p, findings& f) {
     f.notes.emplace_back(
       "W5: the quick run has 20 k waiting for the peers, 1 k, 20 k and 1 M for Sallyport, and drains 10,000; the "
       "full run 1 k to 1 M and to 10 M, and 50,000");
-  judge(p, f, largest);
+  judge(f, short_number(middle), largest);
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 #include "cloud/core/lease_table.hpp"
 
 #include "cloud/core/content_keys.hpp"
+#include "cloud/core/rows.hpp"
 #include "protocol/probe.hpp"
 
 #define XXH_INLINE_ALL // The whole of it is in the header: nothing to link.
@@ -820,7 +821,7 @@ void lease_table::on(fact::forgotten&& f) {
   by_name_.erase(f.message);
   by_id_.erase(m.id);
   --retained_;
-  erased_.push_back(m.id);
+  changes_.push_back({tree::meta, change::kind::del, message_key('m', m.id), {}, {}});
   if (m.has_result)
     changes_.push_back({tree::content, change::kind::del, result_key(m.id), {}, {}});
   ++dirty_;

@@ -297,8 +297,7 @@ private:
   std::vector<slot> dirty_messages_;
   std::vector<queue_index> dirty_queues_;
   std::vector<agent_index> dirty_agents_;
-  batch changes_; // Of content, and rows that hardly ever change again: since the last collect().
-  std::vector<message_id> erased_;
+  batch changes_; // Of content, and rows that hardly ever change again or go: since the last collect().
   std::size_t dirty_ = 0;
 
   std::vector<queue_index> woken_;

@@ -316,27 +316,21 @@ void lease_table::record(slot s) {
 }
 
 batch lease_table::collect() {
-  auto changes = std::exchange(changes_, {});
-  changes.reserve(changes.size() + dirty_);
+  changes_.reserve(changes_.size() + dirty_);
   for (auto q : dirty_queues_) {
     queues_[q].dirty = false;
-    changes.push_back({tree::meta, change::kind::put, index_key('c', q), queue_row(queues_[q]), {}});
+    changes_.push_back({tree::meta, change::kind::put, index_key('c', q), queue_row(queues_[q]), {}});
   }
   for (auto a : dirty_agents_) {
     agents_[a].dirty = false;
-    changes.push_back({tree::meta, change::kind::put, index_key('g', a), agent_row(agents_[a]), {}});
+    changes_.push_back({tree::meta, change::kind::put, index_key('g', a), agent_row(agents_[a]), {}});
   }
-  for (auto s : dirty_messages_) {
-    auto& m = messages_[s];
-    if (!m.dirty)
-      continue; // Forgotten since, or its slot was used again and stands here twice.
-    m.dirty = false;
-    changes.push_back({tree::meta, change::kind::put, message_key('m', m.id), message_row(m), {}});
-  }
-  for (auto id : erased_)
-    changes.push_back({tree::meta, change::kind::del, message_key('m', id), {}, {}});
-  dirty_queues_.clear(), dirty_agents_.clear(), dirty_messages_.clear(), erased_.clear();
+  for (auto s : dirty_messages_)
+    if (messages_[s].dirty) // Else it was recorded or forgotten since, or its slot was used again and stands here twice.
+      record(s);
+  dirty_queues_.clear(), dirty_agents_.clear(), dirty_messages_.clear();
   dirty_ = 0;
+  auto changes = std::exchange(changes_, {});
   changes_.reserve(std::min(changes.size(), changes_foreseen)); // The next append is likely to be as large.
   return changes;
 }

@@ -133,7 +133,7 @@ TEST(report, a_figure_with_a_mark_is_never_shown_without_and_one_that_cannot_be_
   EXPECT_THAT(report_markdown(e.in), HasSubstr("| 900 *rate not held: 71 %* |"));
   auto in = e.in;
   auto w = e.lines;
-  w.headline_points = {"7/s", "10000/s"}; // The first of them that was measured.;
+  w.headline_points = {"7/s", "10000/s"}; // The first of them that was measured.
   in.workloads = {&w};
   EXPECT_THAT(report_table(in), HasSubstr("900 ms (rate not held: 71 %)"));
   EXPECT_THAT(report_json(in), HasSubstr("\"mark\":\"rate not held: 71 %\""));
